@@ -1,0 +1,44 @@
+# `make demo` runs the whole path on real data, `make test` runs the tests. Everything else is below.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PREFECT_HOME ?= $(CURDIR)/var/prefect
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check up notebook lock clean
+
+help:  ## show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/run  ## run the whole path on 1,469,307 real sale lines, about five minutes, and end
+	$(BIN)/mercurios demo
+
+test: $(VENV)/test  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test  ## style, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
+	@exec $(BIN)/mercurios up
+
+notebook: $(VENV)/run  ## open JupyterLab on the notebooks
+	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+
+lock: $(VENV)/run  ## resolve pyproject.toml into the two locks again, keeping what still fits
+	sh .ci/lock
+
+clean:  ## remove the state of the demonstration (var/, mlruns/), not the environment
+	rm -rf var dbt/target dbt/logs
+	find mlruns -mindepth 1 ! -name .gitkeep -delete
+
+$(VENV)/run: requirements.lock pyproject.toml
+	PYTHON="$(PYTHON)" sh .ci/install requirements.lock
+	touch $@
+
+$(VENV)/test: $(VENV)/run requirements-test.lock
+	PYTHON="$(PYTHON)" sh .ci/install requirements-test.lock
+	touch $@

@@ -1,0 +1,46 @@
+{#
+    The only file that knows one SQL dialect from another. A macro takes SQL expressions and returns one;
+    `default__` is what DuckDB and Snowflake share.
+#}
+
+{# Moment `seconds` after midnight of `day`, both local and without a zone. #}
+{% macro local_moment(day, seconds) -%}
+    {{ return(adapter.dispatch('local_moment')(day, seconds)) }}
+{%- endmacro %}
+
+{% macro duckdb__local_moment(day, seconds) -%}
+    cast({{ day }} as timestamp) + to_seconds({{ seconds }})
+{%- endmacro %}
+
+{% macro snowflake__local_moment(day, seconds) -%}
+    dateadd(second, {{ seconds }}, cast({{ day }} as timestamp_ntz))
+{%- endmacro %}
+
+
+{# The local moment as UTC. An hour that the clocks show twice is read as its first pass, one they skip as an hour later. #}
+{% macro to_utc(moment, time_zone) -%}
+    {{ return(adapter.dispatch('to_utc')(moment, time_zone)) }}
+{%- endmacro %}
+
+{% macro duckdb__to_utc(moment, time_zone) -%}
+    timezone({{ time_zone }}, {{ moment }})
+{%- endmacro %}
+
+{% macro snowflake__to_utc(moment, time_zone) -%}
+    convert_timezone({{ time_zone }}, 'UTC', {{ moment }})
+{%- endmacro %}
+
+
+{# Every day from `first` up to and including `last`, as a query with one column `date_day`. #}
+{% macro days(first, last) -%}
+    {{ return(adapter.dispatch('days')(first, last)) }}
+{%- endmacro %}
+
+{% macro duckdb__days(first, last) -%}
+    select cast(unnest(generate_series(date '{{ first }}', date '{{ last }}', interval 1 day)) as date) as date_day
+{%- endmacro %}
+
+{% macro snowflake__days(first, last) -%}
+    select dateadd(day, row_number() over (order by null) - 1, cast('{{ first }}' as date)) as date_day
+    from table(generator(rowcount => {{ (modules.datetime.date.fromisoformat(last) - modules.datetime.date.fromisoformat(first)).days + 1 }}))
+{%- endmacro %}

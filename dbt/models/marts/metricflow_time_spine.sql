@@ -1,0 +1,7 @@
+with
+
+final as (
+    {{ days('2000-01-01', '2049-12-31') }}
+)
+
+select * from final

@@ -1,0 +1,16 @@
+with
+
+branches as (
+    select * from {{ current_masters('prohandel_branch') }}
+),
+
+final as (
+    select
+        tenant_id,
+        number as branch,
+        coalesce(nullif(trim(name1), ''), 'Branch ' || cast(number as varchar)) as name,
+        is_active and not is_deleted as is_active
+    from branches
+)
+
+select * from final

@@ -1,0 +1,36 @@
+-- Snapshot by article size and stock by article agree per tenant and day.
+with
+
+staged as (
+    select
+        tenant_id,
+        snapshot_on,
+        sum(quantity) as quantity,
+        cast(sum(stock_value) as decimal(38, 4)) as stock_value
+    from {{ ref('stg_prohandel__article_sizes') }}
+    group by tenant_id, snapshot_on
+),
+
+facts as (
+    select
+        tenant_id,
+        snapshot_on,
+        sum(quantity) as quantity,
+        cast(sum(stock_value) as decimal(38, 4)) as stock_value
+    from {{ ref('fct_stock_daily') }}
+    group by tenant_id, snapshot_on
+)
+
+select
+    coalesce(staged.tenant_id, facts.tenant_id) as tenant_id,
+    coalesce(staged.snapshot_on, facts.snapshot_on) as snapshot_on,
+    staged.quantity as staged_quantity,
+    facts.quantity as fact_quantity,
+    staged.stock_value as staged_value,
+    facts.stock_value as fact_value
+from staged
+full outer join facts
+    on staged.tenant_id = facts.tenant_id
+    and staged.snapshot_on = facts.snapshot_on
+where coalesce(staged.stock_value, 0) <> coalesce(facts.stock_value, 0)
+    or abs(coalesce(staged.quantity, 0) - coalesce(facts.quantity, 0)) > 0.0005

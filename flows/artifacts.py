@@ -1,0 +1,69 @@
+"""What a flow run leaves in the Prefect UI: tables of what happened, and a chart people would rather look at."""
+
+import base64
+from collections.abc import Sequence
+
+from prefect.artifacts import create_image_artifact, create_table_artifact
+
+from mercurios.jobs.export import ExportReport
+from mercurios.jobs.ingest import IngestReport
+from mercurios.jobs.query import QueryReport
+from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
+
+
+def batches(reports: Sequence[IngestReport]) -> None:
+    """One row per tenant and entity: extracted, loaded, quarantined."""
+    rows = [
+        {
+            "tenant": report.tenant_id,
+            "entity": batch.entity,
+            "extracted": batch.extracted,
+            "loaded": batch.loaded,
+            "quarantined": batch.quarantined,
+            "inserted": batch.inserted,
+            "updated": batch.updated,
+            "unchanged": batch.unchanged,
+        }
+        for report in reports
+        for batch in report.batches
+    ]
+    create_table_artifact(rows, key="ingest-batches", description="Extracted = loaded + quarantined, per batch")
+
+
+def dbt_results(report: TransformReport) -> None:
+    """One row per dbt node."""
+    rows = [
+        {"node": node.name, "kind": node.kind, "status": node.status, "seconds": round(node.seconds, 2)}
+        for node in report.nodes
+    ]
+    create_table_artifact(rows, key="dbt-results", description="dbt build: models, tests and unit tests")
+
+
+def release(report: ExportReport) -> None:
+    """One row per table of the release."""
+    rows = [{"table": name, "rows": count} for name, count in report.rows.items()]
+    create_table_artifact(rows, key="release", description=f"Release {report.release.id}")
+
+
+def scores(reports: Sequence[RetrainReport]) -> None:
+    """Champions beside their baselines, and a forecast chart per tenant."""
+    rows = [row for report in reports for row in report.score_rows()]
+    create_table_artifact(rows, key="backtest-scores", description="Backtest: champion and baseline")
+    for report in reports:
+        image = base64.b64encode(report.forecast_png).decode()
+        create_image_artifact(
+            f"data:image/png;base64,{image}",
+            key=f"forecast-{report.tenant_id.replace('_', '-')}",
+            description=f"Forecast of {report.tenant_id} with 80 and 95 % intervals",
+        )
+
+
+def answers(reports: Sequence[QueryReport]) -> None:
+    """Question, status and answer."""
+    rows = [
+        {"tenant": report.tenant_id, "question": asked.question, "status": asked.answer.status, "answer": asked.answer.text}
+        for report in reports
+        for asked in report.answers
+    ]
+    create_table_artifact(rows, key="answers", description="The standard questions and their answers")

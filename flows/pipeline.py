@@ -1,0 +1,45 @@
+"""Pipeline: the six verbs in order."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefect import flow
+
+from flows.export import export
+from flows.index import index
+from flows.ingest import ingest
+from flows.query import query
+from flows.retrain import retrain
+from flows.transform import transform
+from mercurios.jobs.export import ExportReport
+from mercurios.jobs.index import IndexReport
+from mercurios.jobs.ingest import IngestReport
+from mercurios.jobs.query import QueryReport
+from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
+
+
+@dataclass(frozen=True)
+class PipelineReport:
+    """What the six verbs reported."""
+
+    ingest: list[IngestReport]
+    transform: TransformReport
+    export: ExportReport
+    retrain: list[RetrainReport]
+    index: list[IndexReport]
+    query: list[QueryReport]
+
+
+@flow(name="pipeline")
+def pipeline(tenants: list[str] | None = None, as_of: datetime | None = None) -> PipelineReport:
+    """Run everything for `tenants` (all when none are named) as of one moment."""
+    moment = as_of or datetime.now(UTC)
+    return PipelineReport(
+        ingest=ingest(tenants, moment),
+        transform=transform(),
+        export=export(moment),
+        retrain=retrain(tenants, moment),
+        index=index(tenants, moment),
+        query=query(tenants),
+    )

@@ -1,0 +1,16 @@
+"""Transform: build and test the marts with dbt, through prefect-dbt."""
+
+from prefect import flow
+
+from flows import artifacts
+from mercurios import wiring
+from mercurios.jobs.transform import TransformReport
+from mercurios.jobs.transform import transform as transform_job
+
+
+@flow(name="transform")
+def transform() -> TransformReport:
+    """Run `dbt build`; a failing model or test fails the flow and leaves the lake as it was."""
+    report = transform_job(wiring.dbt_build(through_prefect=True))
+    artifacts.dbt_results(report)
+    return report

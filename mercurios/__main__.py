@@ -1,0 +1,156 @@
+"""The command line: `mercurios --help`.
+
+Heavy imports happen inside the commands, so that help answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Retail analytics: from the till to an answered question.",
+    epilog="The six verbs in order: ingest, transform, export, retrain, index, query. `pipeline` runs them all.",
+)
+Tenants = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")]
+Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose data.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
+
+
+@app.command()
+def demo() -> None:
+    """Run the whole path on the Complete Journey data, two merchants, and print a summary."""
+    from mercurios import demo as demonstration
+
+    demonstration.run()
+
+
+@app.command()
+def sandbox(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of Parquet files, one per entity (sale.parquet …), instead of the journey.")
+    ] = None,
+    merchant: Annotated[str | None, typer.Option(help="Tenant id of the folder's merchant; its name unless said.")] = None,
+    currency: Annotated[str, typer.Option(help="Currency of the folder's merchant.")] = "EUR",
+    time_zone: Annotated[str, typer.Option(help="Time zone of the folder's merchant.")] = "Europe/Berlin",
+    port: Annotated[int | None, typer.Option(min=1, max=65000, help="Token port; merchants take the next ones.")] = None,
+) -> None:
+    """Serve a stand-in of the ProHandel API on loopback and write tenant files that point at it."""
+    from mercurios.config import Settings
+    from mercurios.console import Console
+    from mercurios.demo import FolderMerchant, serve_sandbox
+
+    folder = FolderMerchant(data, merchant or data.resolve().name, currency, time_zone) if data else None
+    serve_sandbox(Settings(), Console(), folder, port)
+
+
+def _flow(name: str, **parameters: object) -> None:
+    from mercurios.demo import run_flow
+
+    run_flow(name, **parameters)
+
+
+@app.command()
+def ingest(tenant: Tenants = None) -> None:
+    """Read every merchant's ProHandel into the warehouse."""
+    _flow("ingest", tenants=tenant)
+
+
+@app.command()
+def transform() -> None:
+    """Build and test the marts with dbt."""
+    _flow("transform")
+
+
+@app.command()
+def export() -> None:
+    """Publish the marts to the lake as one release."""
+    _flow("export")
+
+
+@app.command()
+def retrain(tenant: Tenants = None) -> None:
+    """Train and promote forecasts and recommenders; publish their predictions."""
+    _flow("retrain", tenants=tenant)
+
+
+@app.command()
+def index(tenant: Tenants = None) -> None:
+    """Build the search index of every tenant."""
+    _flow("index", tenants=tenant)
+
+
+@app.command()
+def query(
+    question: Annotated[str, typer.Argument(help="A question in German or English.")],
+    tenant: Tenant,
+    locale: Annotated[str | None, typer.Option(help="de or en; guessed from the question unless said.")] = None,
+) -> None:
+    """Ask a question of one tenant's current release."""
+    from mercurios.wiring import open_workspace
+
+    answer = open_workspace(tenant).ask(question, locale)
+    print(answer.text)
+
+
+@app.command()
+def pipeline(tenant: Tenants = None) -> None:
+    """Run the six verbs in order."""
+    _flow("pipeline", tenants=tenant)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show what is there: rows, quarantine, release, champions, freshness."""
+    from mercurios import status as report
+
+    print(report.as_json() if as_json else report.as_text())
+
+
+@app.command()
+def serve(port: Port = 8080) -> None:
+    """Serve the GraphQL API on loopback."""
+    from mercurios.wiring import serve_api
+
+    serve_api(port)
+
+
+@app.command()
+def token(
+    tenant: Tenant,
+    role: Annotated[str, typer.Option(help="viewer, analyst, buyer or admin.")] = "analyst",
+    hours: Annotated[int, typer.Option(min=1, max=720, help="Lifetime.")] = 12,
+) -> None:
+    """Print a development token for the API and nothing else."""
+    from mercurios.wiring import issue_token
+
+    print(issue_token(tenant, role, hours))
+
+
+@app.command()
+def up() -> None:
+    """Start Prefect with deployments and a worker, MLflow and the API on loopback, until Ctrl-C."""
+    from mercurios.up import run
+
+    run()
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one clear line and exit code 1."""
+    from mercurios.errors import MercuriosError
+
+    try:
+        app()
+    except MercuriosError as error:
+        print(f"mercurios: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

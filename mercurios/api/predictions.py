@@ -1,0 +1,137 @@
+"""Forecasts and recommendations of a release, read from a serving session.
+
+    forecast(session, "BRANCH", "367", horizon_days=28).points[0].mean
+    recommend(session, "1", limit=5)[0].article
+
+Both are data in the release, so nothing is predicted while somebody waits.
+"""
+
+import difflib
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from mercurios.errors import BadRequest, NoChampion
+from mercurios.serving import Session
+
+MAX_HORIZON_DAYS = 365
+MAX_RECOMMENDATIONS = 100
+_STEP_DAYS = {"category": 7, "branch": 1}
+_LARGEST_NUMBER = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class ForecastPoint:
+    """One step; gross revenue in the tenant's currency."""
+
+    date: date
+    mean: float
+    lo80: float | None
+    hi80: float | None
+    lo95: float | None
+    hi95: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Points in order of time; `cutoff` is the last day the model has seen."""
+
+    points: tuple[ForecastPoint, ...]
+    model: str
+    cutoff: date
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An article to offer; `article` is its number."""
+
+    article: str
+    label: str | None
+    score: float
+    reason: str
+
+
+def forecast(session: Session, level: str, key: str, *, horizon_days: int) -> Forecast:
+    """The points up to `horizon_days` after the cutoff.
+
+    level: CATEGORY (weekly) or BRANCH (daily).
+    Raises BadRequest for a horizon or a key without a forecast, naming keys like it, and NoChampion when the release
+    holds no forecasts.
+    """
+    if not 1 <= horizon_days <= MAX_HORIZON_DAYS:
+        raise BadRequest(f"horizon {horizon_days}: expected 1 to {MAX_HORIZON_DAYS} days")
+    _require(session, "forecasts")
+    kind = level.lower()
+    rows = session.query(
+        "select ds, mean, lo80, hi80, lo95, hi95, model, cutoff from marts.forecasts"
+        " where level = $level and key = $key order by ds",
+        {"level": kind, "key": key},
+    ).to_pylist()
+    if not rows:
+        raise BadRequest(_no_such_key(session, kind, key))
+    cutoff, model = rows[0]["cutoff"], rows[0]["model"]
+    _check_horizon(kind, horizon_days, first=rows[0]["ds"], last=rows[-1]["ds"], cutoff=cutoff)
+    end = cutoff + timedelta(days=horizon_days)
+    points = (
+        ForecastPoint(row["ds"], row["mean"], row["lo80"], row["hi80"], row["lo95"], row["hi95"])
+        for row in rows
+        if row["ds"] <= end
+    )
+    return Forecast(tuple(points), model, cutoff)
+
+
+def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommendation, ...]:
+    """The best articles for one customer, best first; empty for a known customer without any.
+
+    Raises BadRequest for a limit out of range or a customer nobody knows, and NoChampion when the release holds no
+    recommendations.
+    """
+    if not 1 <= limit <= MAX_RECOMMENDATIONS:
+        raise BadRequest(f"limit {limit}: expected 1 to {MAX_RECOMMENDATIONS} recommendations")
+    number = _customer_number(customer)
+    _require(session, "recommendations")
+    rows = session.query(
+        "select r.article_number, a.label, r.score, r.reason from marts.recommendations as r"
+        " left join marts.dim_articles as a using (article_number)"
+        " where r.customer_number = $customer order by r.rank limit $limit",
+        {"customer": number, "limit": limit},
+    ).to_pylist()
+    if not rows and not _is_customer(session, number):
+        raise BadRequest(f"no customer {customer!r}; expected the number of a customer who has bought before")
+    return tuple(
+        Recommendation(str(row["article_number"]), row["label"], row["score"], row["reason"] or "") for row in rows
+    )
+
+
+def _require(session: Session, table: str) -> None:
+    if not session.release.holds(table):
+        raise NoChampion(f"release {session.release.id} holds no {table}; run `mercurios retrain` first")
+
+
+def _no_such_key(session: Session, kind: str, key: str) -> str:
+    rows = session.query("select distinct key from marts.forecasts where level = $level order by key", {"level": kind})
+    known = {str(name).casefold(): str(name) for name in rows["key"].to_pylist()}
+    if not known:
+        return f"this release holds no forecast by {kind}; run `mercurios retrain` first"
+    close = difflib.get_close_matches(key[:100].casefold(), known, n=3, cutoff=0.5)
+    shown = ", ".join(repr(known[name]) for name in close or sorted(known)[:3])
+    return f"no forecast for {kind} {key[:100]!r}; {'close to it' if close else 'there are'}: {shown}"
+
+
+def _check_horizon(kind: str, horizon_days: int, *, first: date, last: date, cutoff: date) -> None:
+    # A step that begins inside the horizon counts, so the last week reaches six days past its first day.
+    most = (last - cutoff).days + _STEP_DAYS[kind] - 1
+    least = (first - cutoff).days
+    if not least <= horizon_days <= most:
+        raise BadRequest(f"horizon {horizon_days}: the forecast by {kind} reaches from {least} to {most} days")
+
+
+def _customer_number(customer: str) -> int:
+    number = int(customer) if customer.isascii() and customer.isdigit() and len(customer) < 20 else -1
+    if not 0 <= number <= _LARGEST_NUMBER:
+        raise BadRequest(f"customer {customer[:40]!r}: expected a customer number, digits only")
+    return number
+
+
+def _is_customer(session: Session, number: int) -> bool:
+    known = session.query("select 1 from marts.dim_customers where customer_number = $customer", {"customer": number})
+    return bool(known.num_rows)

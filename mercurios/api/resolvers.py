@@ -1,0 +1,244 @@
+"""What stands behind each field of the schema.
+
+    schema = load_schema()
+    execute_sync(schema, document, context_value=Asker(identity, backend, on_cache))
+
+Every resolver reads the one session of its request, so all fields of a request see the same tenant and release.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
+
+from mercurios.api.backend import Backend
+from mercurios.api.predictions import Forecast, Recommendation, forecast, recommend
+from mercurios.api.tokens import Identity
+from mercurios.api.values import bind_scalars, plain
+from mercurios.errors import BadRequest, NoRelease
+from mercurios.lake import Release
+from mercurios.metrics import Filter, Metric, MetricQuery, Order, run
+from mercurios.serving import Session
+
+LOCALES = ("de", "en")
+MAX_QUESTION_CHARACTERS = 1_000
+MAX_ROWS = 10_000
+_CACHED_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, and with what it is answered; lives for one request. `count` hears `hit` or `miss` of the cache."""
+
+    identity: Identity
+    backend: Backend
+    count: Callable[[str], None]
+
+    @cached_property
+    def session(self) -> Session:
+        """The one session of this request."""
+        return self.backend.sessions.get(self.identity.tenant)
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A published table and how many of its rows are the tenant's."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """A release as one tenant sees it."""
+
+    release: Release
+    session: Session
+
+    @property
+    def id(self) -> str:
+        """Identifier of the release."""
+        return self.release.id
+
+    @property
+    def at(self) -> datetime:
+        """When it was published."""
+        return self.release.at
+
+    @property
+    def tables(self) -> tuple[TableView, ...]:
+        """Tables with the tenant's rows; a count over all merchants would tell one about the others."""
+        return tuple(TableView(table.name, _count(self.session, table.name)) for table in self.release.tables)
+
+
+@dataclass(frozen=True)
+class MetricResultView:
+    """A metric result whose cells are JSON scalars already."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    release: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """An answer whose cells are JSON scalars already."""
+
+    status: str
+    text: str
+    columns: Sequence[str] | None
+    rows: Sequence[Sequence[object]] | None
+    query: object
+    sources: Sequence[str]
+    release: str
+
+
+def load_schema() -> GraphQLSchema:
+    """Read `schema.graphql` and bind scalars and resolvers to it."""
+    schema = build_schema(files("mercurios.api").joinpath("schema.graphql").read_text("utf-8"))
+    bind_scalars(schema)
+    for place, resolver in _RESOLVERS.items():
+        type_name, field_name = place.split(".")
+        kind = schema.type_map[type_name]
+        assert isinstance(kind, GraphQLObjectType)
+        kind.fields[field_name].resolve = resolver
+    return schema
+
+
+def _tenant(_: object, info: GraphQLResolveInfo) -> Mapping[str, Any]:
+    asker: Asker = info.context
+    rows = asker.session.query("select name, currency, time_zone, locale from marts.dim_tenants").to_pylist()
+    if not rows:
+        raise NoRelease(f"release {asker.session.release.id} holds nothing of this tenant; run `mercurios pipeline`")
+    row = rows[0]
+    release = ReleaseView(asker.session.release, asker.session)
+    return {**row, "id": asker.session.tenant_id, "timeZone": row["time_zone"], "release": release}
+
+
+def _count(session: Session, table: str) -> int:
+    return int(session.query("select count(*) as n from query_table(?)", [f"marts.{table}"])["n"][0].as_py())
+
+
+def _metric_catalog(_: object, info: GraphQLResolveInfo) -> Sequence[Metric]:
+    return info.context.backend.semantics.catalog()  # type: ignore[no-any-return]
+
+
+def _in_locale(field: str) -> Callable[..., str]:
+    def resolve(metric: Metric, _: GraphQLResolveInfo, locale: str | None = None) -> str:
+        texts: Mapping[str, str] = getattr(metric, field)
+        return texts[_locale(locale) or "en"]
+
+    return resolve
+
+
+def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResultView:
+    asker: Asker = info.context
+    query = metric_query(arguments)
+    key = cache_key(asker.session, query)
+    kept = _read_cache(asker.backend.cache.get(key))
+    asker.count("miss" if kept is None else "hit")
+    if kept is not None:
+        return kept
+    result = run(asker.backend.semantics, asker.session, query)
+    view = MetricResultView(tuple(result.columns), _plain_rows(result.rows), asker.session.release.id, result.sql)
+    asker.backend.cache.set(key, orjson.dumps(view), ttl_seconds=_CACHED_SECONDS)
+    return view
+
+
+def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
+    """The arguments of the field `metrics` as a metric query; raises BadRequest for what the schema cannot exclude."""
+    limit = arguments.get("limit")
+    limit = 100 if limit is None else limit
+    if not 1 <= limit <= MAX_ROWS:
+        raise BadRequest(f"limit {limit}: expected 1 to {MAX_ROWS:,} rows")
+    return MetricQuery(
+        tuple(arguments["names"]),
+        group_by=tuple(arguments.get("groupBy") or ()),
+        grain=arguments.get("grain"),
+        start=arguments.get("from"),
+        end=arguments.get("to"),
+        where=tuple(_filter(given) for given in arguments.get("where") or ()),
+        order_by=tuple(Order(given["column"], bool(given["descending"])) for given in arguments.get("orderBy") or ()),
+        limit=limit,
+    )
+
+
+def _filter(given: Mapping[str, Any]) -> Filter:
+    for value in given["values"]:
+        if not isinstance(value, str | int | float):
+            raise BadRequest(f"filter on {given['dimension']!r}: expected strings, numbers or booleans as values")
+    return Filter(given["dimension"], given["op"], tuple(given["values"]))
+
+
+def cache_key(session: Session, query: MetricQuery) -> str:
+    """Tenant, release and query; a result under it cannot be stale."""
+    digest = hashlib.sha256(orjson.dumps(query, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}/{digest}"
+
+
+def _read_cache(kept: bytes | None) -> MetricResultView | None:
+    if kept is None:
+        return None
+    try:
+        return MetricResultView(**orjson.loads(kept))
+    except (orjson.JSONDecodeError, TypeError):
+        return None  # not written by this version: as good as not there
+
+
+def _forecast(_: object, info: GraphQLResolveInfo, *, level: str, key: str, horizon: int | None = None) -> Forecast:
+    return forecast(info.context.session, level, key, horizon_days=28 if horizon is None else horizon)
+
+
+def _recommendations(
+    _: object, info: GraphQLResolveInfo, *, customer: str, limit: int | None = None
+) -> Sequence[Recommendation]:
+    return recommend(info.context.session, customer, limit=10 if limit is None else limit)
+
+
+def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | None = None) -> AnswerView:
+    asker: Asker = info.context
+    if not question.strip():
+        raise BadRequest("the question is empty; ask e.g. 'What was our revenue in November?'")
+    if len(question) > MAX_QUESTION_CHARACTERS:
+        raise BadRequest(
+            f"the question has {len(question):,} characters, at most {MAX_QUESTION_CHARACTERS:,} are read; shorten it"
+        )
+    answer = asker.backend.ask(asker.session, question, _locale(locale))
+    rows = None if answer.rows is None else _plain_rows(answer.rows)
+    columns = None if rows is None else answer.columns
+    release = asker.session.release.id
+    return AnswerView(answer.status, answer.text, columns, rows, answer.query, tuple(answer.sources), release)
+
+
+def _locale(locale: str | None) -> str | None:
+    """`de` or `en`, also from `de-AT`; None when none was given."""
+    if locale is None:
+        return None
+    language = locale.replace("_", "-").split("-")[0].lower()
+    if language not in LOCALES:
+        raise BadRequest(f"locale {locale[:20]!r}: expected one of {', '.join(LOCALES)}")
+    return language
+
+
+def _plain_rows(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [[plain(cell) for cell in row] for row in rows]
+
+
+_RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "Query.tenant": _tenant,
+    "Query.metricCatalog": _metric_catalog,
+    "Query.metrics": _metrics,
+    "Query.forecast": _forecast,
+    "Query.recommendations": _recommendations,
+    "Query.ask": _ask,
+    "Release.asOf": lambda view, _: view.release.as_of,
+    "Metric.label": _in_locale("label"),
+    "Metric.description": _in_locale("description"),
+}

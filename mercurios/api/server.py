@@ -1,0 +1,157 @@
+"""The API as a Tornado application.
+
+    app = make_app(backend, secret)
+    serve(app, 8080)                 # until SIGINT or SIGTERM
+
+The event loop only moves bytes. Parsing, resolving and encoding happen on worker threads, one request at a time each.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from mercurios.api.backend import Backend
+from mercurios.api.execution import GraphQL, Reply
+from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, Unknown
+from mercurios.api.telemetry import Telemetry
+from mercurios.api.tokens import Identity, check_secret, verify
+from mercurios.errors import ConfigError, Unauthenticated
+from mercurios.metrics import MetricQuery
+
+_LOG = structlog.get_logger(__name__)
+_GRACE_SECONDS = 10.0
+_IDLE_SECONDS = 75.0
+_BODY_SECONDS = 30.0
+
+
+class Api(Application):
+    """The application with its worker threads; `make_app` makes one."""
+
+    def __init__(self, backend: Backend, secret: str, *, threads: int, max_waiting: int) -> None:
+        self._backend = backend
+        self._secret = check_secret(secret)
+        self._max_waiting = max_waiting
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="api")
+        self.telemetry = Telemetry(sessions_open=lambda: len(backend.sessions))
+        self._graphql = GraphQL(backend, self.telemetry)
+        self.in_flight = 0
+        parts = {"api": self}
+        routes = [(r"/graphql", GraphQLHandler, parts), (r"/healthz", Health, parts), (r"/metrics", Metrics, parts)]
+        super().__init__(
+            routes,
+            default_handler_class=Unknown,
+            default_handler_args=parts,
+            log_function=lambda handler: None,  # GraphQLHandler writes its own line, structured
+        )
+
+    def identify(self, token: str) -> Identity:
+        """Whom the token speaks for; raises Unauthenticated, also when its tenant is not set up here."""
+        identity = verify(self._secret, token)
+        if identity.tenant not in self._backend.tenants():
+            raise Unauthenticated("the token names a tenant that is not set up here; ask for a new one")
+        return identity
+
+    def has_room(self) -> bool:
+        """Whether one more request may wait for a worker."""
+        return self.in_flight < self._max_waiting
+
+    async def answer(self, body: bytes, identity: Identity, *, request_id: str) -> Reply:
+        """Answer a GraphQL request on a worker thread."""
+        self.in_flight += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._workers, lambda: self._graphql.answer(body, identity, request_id=request_id)
+            )
+        finally:
+            self.in_flight -= 1
+
+    def warm_up(self) -> None:
+        """Compile one metric query, so that the first asker does not wait for MetricFlow's imports."""
+        catalog = self._backend.semantics.catalog()
+        if catalog:
+            self._backend.semantics.compile(MetricQuery((catalog[0].name,)))
+
+    def close(self) -> None:
+        """Stop the worker threads when their requests are done; those that have not begun are dropped."""
+        self._workers.shutdown(cancel_futures=True)
+
+
+def make_app(backend: Backend, secret: str, *, threads: int = 8, max_waiting: int = 200) -> Api:
+    """Make the application; raises ConfigError when the secret is too short.
+
+    threads: requests that are worked on at the same time. max_waiting: requests that are in the house; one more is
+    answered with 503.
+    """
+    return Api(backend, secret, threads=threads, max_waiting=max_waiting)
+
+
+def make_server(app: Api) -> HTTPServer:
+    """An HTTP server for the application, with its limits; the caller adds sockets and runs the loop."""
+    return HTTPServer(
+        app,
+        max_body_size=DRAINED_BYTES,
+        max_header_size=16_384,
+        idle_connection_timeout=_IDLE_SECONDS,
+        body_timeout=_BODY_SECONDS,
+    )
+
+
+def serve(
+    app: Api, port: int, address: str = "127.0.0.1", *, announce: Callable[[str], None] = lambda url: None
+) -> None:
+    """Warm up, then serve until SIGINT or SIGTERM; requests that have begun are answered before it returns.
+
+    port: 0 takes a free one. announce: hears the URL as soon as requests are answered.
+    Raises ConfigError when the port cannot be had, before anything else happens.
+    """
+    listener = listen(port, address)
+    try:
+        asyncio.run(_serve(app, listener, announce))
+    finally:
+        app.close()
+
+
+def listen(port: int, address: str) -> socket.socket:
+    """Take the port; raises ConfigError when it is taken or not allowed."""
+    if not 0 <= port < 65_536:
+        raise ConfigError(f"port {port}: expected 0 to 65535, with 0 for any free one; choose another one with --port")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listener = socket.create_server((address, port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {address} port {port}: {error.strerror}; stop what uses it, "
+            "or choose another one with --port"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], None]) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    await loop.run_in_executor(None, app.warm_up)
+    server = make_server(app)
+    server.add_sockets([listener])
+    host, port = listener.getsockname()[:2]
+    _LOG.info("api.listening", address=host, port=port)
+    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql")
+    await stopping.wait()
+    server.stop()
+    await _drain(app)
+    await server.close_all_connections()
+    _LOG.info("api.stopped", unanswered=app.in_flight)
+
+
+async def _drain(app: Api) -> None:
+    deadline = asyncio.get_running_loop().time() + _GRACE_SECONDS
+    while app.in_flight and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.05)

@@ -1,0 +1,43 @@
+"""Values on their way to JSON and back: what the scalars of the schema accept and give."""
+
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema
+
+
+def plain(value: object) -> object:
+    """A cell as a JSON scalar: decimals as numbers, dates as ISO 8601, numbers that are none as null."""
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime):
+        return moment(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def moment(value: datetime) -> str:
+    """A moment in UTC to the second; one without a zone is taken as UTC."""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def bind_scalars(schema: GraphQLSchema) -> None:
+    """Teach the schema's own scalars how to read and write."""
+    day, instant = schema.type_map["Date"], schema.type_map["DateTime"]
+    assert isinstance(day, GraphQLScalarType)
+    assert isinstance(instant, GraphQLScalarType)
+    day.serialize = lambda value: value.isoformat()  # type: ignore[method-assign]
+    day.parse_value = _day  # type: ignore[method-assign]
+    instant.serialize = moment  # type: ignore[method-assign]
+
+
+def _day(value: object) -> date:
+    if isinstance(value, str) and len(value) == len("2017-11-30"):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise GraphQLError("expected a day as YYYY-MM-DD, e.g. 2017-11-30")

@@ -1,0 +1,68 @@
+"""Settings: read once from the environment, frozen, secrets masked.
+
+    settings = Settings()
+    settings.warehouse_url
+
+Every setting is an environment variable `MERCURIOS_<NAME>`. The seam between laptop and production is URLs: the
+scheme picks the adapter. This module and the secret references of a tenant are the only readers of the environment.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; the README's table is tested against this class."""
+
+    model_config = SettingsConfigDict(env_prefix="MERCURIOS_", frozen=True, extra="ignore")
+
+    home: Path = Field(ROOT / "var", description="folder of everything Mercurios keeps on a laptop")
+    warehouse: str = Field("", description="duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…")
+    catalog: str = Field("", description="Iceberg catalog, sqlite:///PATH or glue://")
+    lake: str = Field("", description="where the lake's files go, file:///PATH or s3://BUCKET/PREFIX")
+    mlflow: str = Field("", description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST")
+    cache: str = Field("memory:", description="memory: or redis://HOST:PORT/DB")
+    llm: str = Field("none:", description="none: or the base URL of an OpenAI-compatible server")
+    llm_model: str = Field("", description="model name to ask for at the LLM server")
+    llm_key: SecretStr = Field(SecretStr(""), description="key for the LLM server")
+    embedder: str = Field("use-multilingual", description="use-multilingual, or the folder of a sentence-transformers model")
+    token_secret: SecretStr = Field(SecretStr(""), description="signs API tokens; made and kept under home when empty")
+    snowflake_private_key: SecretStr = Field(SecretStr(""), description="PEM of the service user's private key")
+    tenants: Path | None = Field(None, description="folder of tenant files; home/tenants when empty")
+    sandbox_port: int = Field(8765, description="first port of the ProHandel stand-in; merchants take the next ones")
+
+    @property
+    def warehouse_url(self) -> str:
+        """Warehouse URL; an embedded DuckDB file under home unless set."""
+        return self.warehouse or f"duckdb:///{self.home}/warehouse.duckdb"
+
+    @property
+    def catalog_url(self) -> str:
+        """Iceberg catalog URL; SQLite under home unless set."""
+        return self.catalog or f"sqlite:///{self.home}/lake/catalog.db"
+
+    @property
+    def lake_url(self) -> str:
+        """Where the lake's files go; under home unless set."""
+        return self.lake or f"file://{self.home}/lake/data"
+
+    @property
+    def mlflow_url(self) -> str:
+        """MLflow tracking and registry; `mlruns/` of the checkout unless set, or under home where home was moved."""
+        folder = ROOT / "mlruns" if self.home == ROOT / "var" else self.home / "mlruns"
+        return self.mlflow or f"sqlite:///{folder}/mlflow.db"
+
+    @property
+    def tenants_folder(self) -> Path:
+        """Folder of the tenant files."""
+        return self.tenants or self.home / "tenants"
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """The environment for a child process: this one's, with `extra` on top."""
+    return {**os.environ, **extra}

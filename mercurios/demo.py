@@ -1,0 +1,80 @@
+"""The demonstration: a stand-in of the merchants' system, the whole pipeline, and a summary a person can read.
+
+    mercurios demo
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from mercurios.config import Settings, child_environment
+from mercurios.console import Console
+from mercurios.errors import MercuriosError
+
+_READY_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class FolderMerchant:
+    """A folder of Parquet files to serve as one merchant."""
+
+    data: Path
+    name: str
+    currency: str
+    time_zone: str
+
+
+def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant | None, port: int | None) -> None:
+    """Serve the Complete Journey, or one folder, until interrupted; writes tenant files that point here."""
+    from mercurios.sandbox import PROFILES, Profile, RunningSandbox, enrol, load_folder, prepare_journey, serve, write_tenant_files
+
+    with console.shown("sandbox"):
+        if folder is None:
+            offers = [(name, entities, PROFILES[name]) for name, entities in prepare_journey(settings.home / "sandbox")]
+        else:
+            profile = Profile(title=folder.name, currency=folder.currency, time_zone=folder.time_zone)
+            offers = [(folder.name, load_folder(folder.data, time_zone=folder.time_zone), profile)]
+    merchants = enrol(offers, settings.tenants_folder)
+
+    def ready(sandbox: RunningSandbox) -> None:
+        files = write_tenant_files(merchants, settings.tenants_folder, sandbox.auth_url)
+        console.say(f"ProHandel stand-in: log in at {sandbox.auth_url}/api/v4/token; Ctrl-C ends it")
+        for merchant, path in zip(merchants, files, strict=True):
+            console.say(f"  {merchant.name:<12} {sandbox.server_url(merchant.name)}/api/v2    tenant file {path}")
+
+    serve(merchants, port or settings.sandbox_port, on_ready=ready)
+
+
+@contextmanager
+def sandbox_process(settings: Settings) -> Iterator[None]:
+    """Run `mercurios sandbox` beside this process while the block runs; raises MercuriosError when it does not start."""
+    log = settings.home / "logs" / "sandbox.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with log.open("wb") as out:
+        command = (sys.executable, "-m", "mercurios", "sandbox")
+        child = subprocess.Popen(command, env=child_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        _await(child, f"http://127.0.0.1:{settings.sandbox_port}/derived", log)
+        yield
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _await(child: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < until:
+        if child.poll() is not None:
+            raise MercuriosError(f"the sandbox did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        try:
+            httpx.get(url, timeout=1)
+            return
+        except httpx.TransportError:  # not listening yet
+            time.sleep(0.2)
+    raise MercuriosError(f"the sandbox was not ready within {_READY_SECONDS} s; its log is {log}")

@@ -1,0 +1,134 @@
+"""Every error that Mercurios raises on purpose.
+
+    MercuriosError
+      ConfigError                 a setting, a tenant file or a secret reference is wrong
+        UnknownTenant             no tenant of that name is set up
+      SourceError                 a merchant's system did not deliver
+        AuthenticationFailed      key, secret or token refused
+        SourceUnavailable         no answer, or a 5xx/429 that outlasted the retries (Transient)
+        MalformedPage             an answer that is not what the interface promises
+      WarehouseError              the warehouse could not be opened, read or written
+        WarehouseBusy             another process holds the DuckDB file (Transient)
+        BatchMismatch             extracted is not loaded + quarantined
+      TransformFailed             dbt did not build every model and pass every test
+      LakeError                   the lake could not be read or written
+        NoRelease                 nothing has been exported yet, or the release is gone
+      MetricError                 a metric query that cannot be answered
+        UnknownMetric
+        UnknownDimension
+        InvalidMetricQuery
+      ModelError                  training, registry or prediction
+        SeriesTooShort
+        NoChampion                no model carries the alias `champion`
+      RetrievalError              the FAISS index is missing or does not fit
+      AccessError                 who asks may not
+        Unauthenticated
+        Forbidden
+      BadRequest                  what was asked is malformed or too large
+
+A message says what was expected, what came, and what to do next. `Transient` marks what may be retried.
+"""
+
+
+class MercuriosError(Exception):
+    """Root of the tree: catch it to catch everything Mercurios raises on purpose."""
+
+
+class Transient(Exception):
+    """Mixed into errors that a later try may not meet again."""
+
+
+class ConfigError(MercuriosError):
+    """A setting, a tenant file or a secret reference is wrong."""
+
+
+class UnknownTenant(ConfigError):
+    """No tenant of that name is set up."""
+
+
+class SourceError(MercuriosError):
+    """A merchant's system did not deliver."""
+
+
+class AuthenticationFailed(SourceError):
+    """Key, secret or token was refused."""
+
+
+class SourceUnavailable(SourceError, Transient):
+    """No answer, or one that outlasted the retries."""
+
+
+class MalformedPage(SourceError):
+    """An answer that is not what the interface promises."""
+
+
+class WarehouseError(MercuriosError):
+    """The warehouse could not be opened, read or written."""
+
+
+class WarehouseBusy(WarehouseError, Transient):
+    """Another process holds the warehouse."""
+
+
+class BatchMismatch(WarehouseError):
+    """A batch in which extracted is not loaded + quarantined."""
+
+
+class TransformFailed(MercuriosError):
+    """dbt did not build every model and pass every test."""
+
+
+class LakeError(MercuriosError):
+    """The lake could not be read or written."""
+
+
+class NoRelease(LakeError):
+    """Nothing has been exported yet, or the release is gone."""
+
+
+class MetricError(MercuriosError):
+    """A metric query that cannot be answered."""
+
+
+class UnknownMetric(MetricError):
+    """No metric of that name is defined."""
+
+
+class UnknownDimension(MetricError):
+    """The metric cannot be grouped or filtered by that dimension."""
+
+
+class InvalidMetricQuery(MetricError):
+    """The parts of the query contradict each other or are out of range."""
+
+
+class ModelError(MercuriosError):
+    """Training, registry or prediction failed."""
+
+
+class SeriesTooShort(ModelError):
+    """A series has fewer observations than the backtest needs."""
+
+
+class NoChampion(ModelError):
+    """No model version carries the alias `champion`."""
+
+
+class RetrievalError(MercuriosError):
+    """The FAISS index is missing or does not fit the embedder."""
+
+
+class AccessError(MercuriosError):
+    """Who asks may not."""
+
+
+class Unauthenticated(AccessError):
+    """No token, or one that is not valid."""
+
+
+class Forbidden(AccessError):
+    """The role does not allow it."""
+
+
+class BadRequest(MercuriosError):
+    """What was asked is malformed or too large."""

@@ -1,0 +1,175 @@
+"""Candidates: one contract, many methods.
+
+    AutoETS(season_length=7, model="ANZ").forecast(panel, horizon=28)   # unique_id, ds, mean
+
+A candidate is its hyperparameters and nothing else: frozen, comparable, written to and read from plain data with
+`describe` and `build`. Fitting happens inside `forecast`, from the panel's rows alone, so what lies after a panel's
+cutoff cannot be seen.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from pydantic import BaseModel, Field, ValidationError
+
+from mercurios.errors import ConfigError, ModelError
+from mercurios.forecasting.series import Panel
+
+if TYPE_CHECKING:
+    from statsforecast.models import _TS
+
+_METHODS: dict[str, type["Candidate"]] = {}
+
+
+class Candidate(BaseModel, ABC, frozen=True, extra="forbid"):
+    """A method with its hyperparameters. Subclasses are known by their class name."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _METHODS[cls.__name__] = cls
+
+    @property
+    def name(self) -> str:
+        """What the method is called in specifications, scores and tables."""
+        return type(self).__name__
+
+    @abstractmethod
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """Fit on the panel and forecast the next `horizon` periods of every series.
+
+        Returns unique_id, ds, mean; one row per series and period, unsorted. Deterministic.
+        """
+
+    def roll(self, panels: Sequence[Panel], horizon: int) -> list[pl.DataFrame]:
+        """One forecast per panel, oldest first; each knows its own panel only. Refits every time unless stated."""
+        return [self.forecast(panel, horizon) for panel in panels]
+
+
+def build(name: str, params: Mapping[str, Any]) -> Candidate:
+    """Make a candidate from plain data; raises ConfigError naming the method or the field that is wrong."""
+    import_methods()
+    if name not in _METHODS:
+        raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(_METHODS))}")
+    try:
+        return _METHODS[name](**params)
+    except ValidationError as error:
+        raise ConfigError(f"forecast method {name}: {error}") from error
+
+
+def describe(candidate: Candidate) -> dict[str, Any]:
+    """The candidate as plain data, such that build(**describe(c)) == c."""
+    params = candidate.model_dump(mode="json")
+    if isinstance(candidate, MedianEnsemble):
+        params["members"] = [describe(member) for member in candidate.members]
+    return {"name": candidate.name, "params": params}
+
+
+def import_methods() -> None:
+    """Make the methods of the sibling modules known by name."""
+    from mercurios.forecasting import boosting, neural
+
+    assert boosting and neural
+
+
+def future(panel: Panel, horizon: int) -> pl.DataFrame:
+    """Every series × the next `horizon` periods; columns unique_id, ds."""
+    step = panel.grain.days
+    first = panel.last_period + timedelta(days=step)
+    ds = pl.date_range(first, first + timedelta(days=step * (horizon - 1)), panel.grain.every, eager=True)
+    return panel.rows.select(pl.col("unique_id").unique().sort()).join(pl.DataFrame({"ds": ds}), how="cross")
+
+
+class SeasonalNaive(Candidate, frozen=True):
+    """The value one season ago, season after season; the baseline every champion has to beat."""
+
+    season_length: int = Field(gt=0)
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        place = pl.int_range(pl.len()).over("unique_id")
+        season = (
+            panel.rows.group_by("unique_id")
+            .tail(self.season_length)
+            .sort("unique_id", "ds")
+            .with_columns(place=place % pl.len().over("unique_id"), size=pl.len().over("unique_id"))
+        )
+        sizes = season.select("unique_id", "size").unique()
+        return (
+            future(panel, horizon)
+            .join(sizes, on="unique_id")
+            .with_columns(place=place % pl.col("size"))
+            .join(season.select("unique_id", "place", mean="y"), on=["unique_id", "place"])
+            .select("unique_id", "ds", "mean")
+        )
+
+
+class RecentMean(Candidate, frozen=True):
+    """The mean of the last open periods; periods before a series' first sale count as zero."""
+
+    periods: int = Field(gt=0)
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        recent = panel.calendar.tail(self.periods).filter("is_open").select("ds")
+        sums = panel.rows.join(recent, on="ds", how="semi").group_by("unique_id").agg(total=pl.col("y").sum())
+        level = pl.col("total").fill_null(0.0) / max(recent.height, 1)
+        return future(panel, horizon).join(sums, on="unique_id", how="left").select("unique_id", "ds", mean=level)
+
+
+class AutoETS(Candidate, frozen=True):
+    """Exponential smoothing, its form chosen by AICc among those that `model` allows (error, trend, season)."""
+
+    season_length: int = Field(gt=0)
+    model: str = Field("ZZZ", pattern="^[ANMZ]{3}$")
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        from statsforecast.models import AutoETS as Method
+
+        return _statistical(Method(season_length=self.season_length, model=self.model), panel, horizon)
+
+
+class AutoTheta(Candidate, frozen=True):
+    """The Theta method, the best of its four variants in sample."""
+
+    season_length: int = Field(gt=0)
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        from statsforecast.models import AutoTheta as Method
+
+        return _statistical(Method(season_length=self.season_length), panel, horizon)
+
+
+class MedianEnsemble(Candidate, frozen=True):
+    """The median of its members' forecasts, period by period."""
+
+    members: tuple[Candidate, ...]
+
+    def __init__(self, **params: Any) -> None:
+        members = params.get("members", ())
+        params["members"] = tuple(m if isinstance(m, Candidate) else build(m["name"], m["params"]) for m in members)
+        super().__init__(**params)
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        return self.combine([member.forecast(panel, horizon) for member in self.members])
+
+    def combine(self, forecasts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """The ensemble from forecasts its members have made already, each with unique_id, ds, mean."""
+        if not forecasts:
+            raise ModelError("an ensemble needs at least one member; name some in models/forecast.yaml")
+        return pl.concat(forecasts).group_by("unique_id", "ds").agg(pl.col("mean").median())
+
+
+def _statistical(method: "_TS", panel: Panel, horizon: int) -> pl.DataFrame:
+    from statsforecast import StatsForecast
+    from statsforecast.models import Naive
+
+    # One process: workers forked out of a process that also holds DuckDB and Prefect threads can hang.
+    engine = StatsForecast(models=[method], freq=panel.grain.every, n_jobs=1, fallback_model=Naive())
+    forecast: pl.DataFrame = engine.forecast(df=panel.rows.select("unique_id", "ds", "y"), h=horizon)
+    return forecast.rename({repr(method): "mean"}).select("unique_id", "ds", pl.col("mean").cast(pl.Float64))

@@ -1,0 +1,121 @@
+"""A level ready to forecast: champion, history and intervals; written to a folder and read back.
+
+    fitted = FittedLevel((fit_part(panel, trial, "AutoETS"), fit_part(tail, tail_trial, "RecentMean")))
+    fitted.save(folder)
+    FittedLevel.load(folder).forecast(horizon=28)
+
+What is kept is the history and the method with its hyperparameters, not weights: fitting is a pure function of both
+(seeds included), takes seconds, and gives the published forecast again to the last digit.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mercurios.errors import ModelError
+from mercurios.forecasting.backtest import Backtest
+from mercurios.forecasting.candidates import Candidate, build, describe
+from mercurios.forecasting.intervals import BOUNDS, Bands, calibrate, spreads
+from mercurios.forecasting.series import Grain, Panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOADER = "mercurios.forecasting.fitted"
+_COLUMNS = ("unique_id", "ds", "mean", *BOUNDS, "candidate")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Series that one method forecasts."""
+
+    panel: Panel
+    candidate: Candidate
+    bands: Bands
+
+    def forecast(self, horizon: int) -> pl.DataFrame:
+        """The next `horizon` periods of every series; zero on weekdays the tenant does not open."""
+        forecast = self.bands.around(self.candidate.forecast(self.panel, horizon), spreads(self.panel))
+        closed = pl.col("ds").dt.weekday().is_in(self.panel.closed_weekdays) & (self.panel.grain is Grain.DAY)
+        values = [pl.when(closed).then(0.0).otherwise(pl.col(name)).alias(name) for name in ("mean", *BOUNDS)]
+        return forecast.with_columns(*values, candidate=pl.lit(self.candidate.name)).select(_COLUMNS)
+
+
+@dataclass(frozen=True)
+class FittedLevel:
+    """All forecast series of a level."""
+
+    parts: tuple[Part, ...]
+
+    def forecast(self, horizon: int) -> pl.DataFrame:
+        """One row per (unique_id, ds), sorted: mean, lo80, hi80, lo95, hi95 in money, and the candidate's name."""
+        if horizon < 1:
+            raise ModelError(f"horizon {horizon}: expected at least 1 period")
+        return pl.concat([part.forecast(horizon) for part in self.parts]).sort("unique_id", "ds")
+
+    def save(self, folder: Path) -> None:
+        """Write the level into an empty folder: JSON and Parquet, nothing that can run."""
+        for number, part in enumerate(self.parts):
+            part.panel.rows.write_parquet(folder / f"rows-{number}.parquet")
+            part.panel.calendar.write_parquet(folder / f"calendar-{number}.parquet")
+        parts = [_described(part) for part in self.parts]
+        (folder / "level.json").write_text(json.dumps({"parts": parts}, indent=2))
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedLevel":
+        """Read a level that `save` wrote; raises ModelError when the folder holds none."""
+        path = folder / "level.json"
+        if not path.is_file():
+            raise ModelError(f"{folder} holds no level.json; expected a folder written by FittedLevel.save")
+        parts = json.loads(path.read_text())["parts"]
+        return cls(tuple(_part(folder, number, plain) for number, plain in enumerate(parts)))
+
+
+def fit_part(panel: Panel, trial: Backtest, name: str, fallback: Bands | None = None) -> Part:
+    """Bind one candidate of the backtest to the full panel, with intervals from its errors in every window.
+
+    fallback: intervals when the backtest saw no error at all.
+    """
+    bands = calibrate(trial.scored_by(name)) or fallback
+    if bands is None:
+        raise ModelError(f"{name}: no error in the backtest to make intervals from; nothing was sold in its windows")
+    return Part(panel, trial.candidate(name), bands)
+
+
+class _Served:
+    """What MLflow calls: `predict` takes one row with the horizon in periods."""
+
+    def __init__(self, level: FittedLevel) -> None:
+        self._level = level
+
+    def predict(self, asked: "pd.DataFrame") -> "pd.DataFrame":
+        """The forecast as a frame of unique_id, ds, mean, bounds and candidate."""
+        if "horizon" not in asked.columns or len(asked) != 1:
+            raise ModelError(f"expected one row with a column `horizon`, got {len(asked)} rows of {list(asked.columns)}")
+        return self._level.forecast(int(asked["horizon"].iloc[0])).to_pandas()
+
+
+def _load_pyfunc(path: str) -> _Served:
+    """Where MLflow's python_function flavour enters; `path` is the folder `FittedLevel.save` wrote."""
+    return _Served(FittedLevel.load(Path(path)))
+
+
+def _described(part: Part) -> dict[str, Any]:
+    return {
+        "candidate": describe(part.candidate),
+        "bands": asdict(part.bands),
+        "grain": str(part.panel.grain),
+        "closed_weekdays": list(part.panel.closed_weekdays),
+    }
+
+
+def _part(folder: Path, number: int, plain: dict[str, Any]) -> Part:
+    rows = pl.read_parquet(folder / f"rows-{number}.parquet")
+    calendar = pl.read_parquet(folder / f"calendar-{number}.parquet")
+    closed: Sequence[int] = plain["closed_weekdays"]
+    panel = Panel(rows, calendar, Grain(plain["grain"]), tuple(closed))
+    return Part(panel, build(**plain["candidate"]), Bands(**plain["bands"]))

@@ -1,0 +1,75 @@
+"""Intervals from backtest errors (split conformal prediction).
+
+    bands = calibrate(trial.scored_by("AutoETS"))
+    bands.around(forecast, scales(panel))      # … lo95, lo80, mean, hi80, hi95
+
+An error is divided by the spread of its series before it joins the pool, so that every series lends its errors to every
+other. Errors keep their sign: revenue is skewed, and so are its intervals.
+"""
+
+from dataclasses import asdict, dataclass
+
+import polars as pl
+
+from mercurios.forecasting.series import Panel
+
+BOUNDS = ("lo80", "hi80", "lo95", "hi95")
+_SHARES = {"lo80": 0.1, "hi80": 0.9, "lo95": 0.025, "hi95": 0.975}
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Quantiles of the pooled errors, in spreads of a series; `errors` is how many were pooled."""
+
+    lo80: float
+    hi80: float
+    lo95: float
+    hi95: float
+    errors: int
+
+    def around(self, forecast: pl.DataFrame, spread: pl.DataFrame) -> pl.DataFrame:
+        """Add lo80, hi80, lo95, hi95 to a forecast with unique_id and mean; lo95 ≤ lo80 ≤ mean ≤ hi80 ≤ hi95.
+
+        spread: unique_id, spread and floor, from `spreads`; nothing goes below the floor of its series.
+        """
+        quantiles = asdict(self)
+        mean, floor = pl.col("mean"), pl.col("floor")
+        bounds = [
+            pl.max_horizontal(pl.min_horizontal(mean, mean + quantiles[name] * pl.col("spread")), floor).alias(name)
+            if name.startswith("lo")
+            else pl.max_horizontal(mean, mean + quantiles[name] * pl.col("spread")).alias(name)
+            for name in BOUNDS
+        ]
+        return (
+            forecast.join(spread, on="unique_id", how="left")
+            .with_columns(mean=pl.max_horizontal(mean, floor))
+            .with_columns(bounds)
+            .drop("spread", "floor")
+        )
+
+
+def spreads(panel: Panel) -> pl.DataFrame:
+    """One row per series: unique_id, its spread, and the floor no forecast of it goes below.
+
+    spread: standard deviation of its open periods up to the cutoff; of a single one, its size. floor: zero, or the
+    lowest value it ever had when returns have pushed it below.
+    """
+    y = pl.col("y")
+    return (
+        panel.rows.filter("is_open")
+        .group_by("unique_id")
+        .agg(spread=pl.when(pl.len() > 1).then(y.std()).otherwise(y.abs().first()), floor=pl.min_horizontal(y.min(), 0.0))
+    )
+
+
+def calibrate(scored: pl.DataFrame) -> Bands | None:
+    """Quantiles of the errors of scored forecasts with y, mean and spread; None when there is no error to go by."""
+    errors = scored.filter(pl.col("spread") > 0).select(error=(pl.col("y") - pl.col("mean")) / pl.col("spread"))["error"]
+    if errors.is_empty():
+        return None
+    low, high = {}, {}
+    for name, share in _SHARES.items():
+        value = errors.quantile(share, "linear")
+        assert value is not None
+        (low if name.startswith("lo") else high)[name] = value
+    return Bands(**low, **high, errors=len(errors))

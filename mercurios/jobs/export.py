@@ -1,0 +1,52 @@
+"""Export: the marts of the warehouse go to the lake as one release.
+
+    report = export(warehouse, lake, as_of=as_of, files={"semantic_manifest.json": manifest})
+    report.release.id
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from mercurios.errors import LakeError
+from mercurios.lake import Lake, Release
+from mercurios.progress import track
+from mercurios.tables import MARTS
+from mercurios.warehouse import Warehouse
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was published; `rows` by table over all tenants."""
+
+    release: Release
+    rows: Mapping[str, int]
+    seconds: float
+
+
+def export(warehouse: Warehouse, lake: Lake, *, as_of: datetime, files: Mapping[str, bytes]) -> ExportReport:
+    """Publish every mart of all tenants as the next release.
+
+    files: what a reader needs beside the tables, e.g. the semantic manifest.
+    Raises LakeError when a published table does not hold exactly the mart's rows.
+    """
+    started = time.perf_counter()
+    marts = {}
+    with track("export marts", unit="tables", total=len(MARTS) + 1) as advance:
+        for name in MARTS:
+            marts[name] = warehouse.table(f"marts.{name}")
+            advance(1)
+        release = lake.publish(marts, as_of=as_of, files=files)
+        advance(1)
+    rows = {name: marts[name].num_rows for name in MARTS}
+    for name, expected in rows.items():
+        if release.table(name).rows != expected:
+            raise LakeError(f"{name}: the mart has {expected} rows and release {release.id} {release.table(name).rows}")
+    seconds = time.perf_counter() - started
+    log.info("export", release=release.id, rows=sum(rows.values()), seconds=round(seconds, 1))
+    return ExportReport(release, rows, seconds)

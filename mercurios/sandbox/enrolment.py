@@ -1,0 +1,81 @@
+"""Tenant files and credentials of sandbox merchants, so that Mercurios finds them like any other merchant.
+
+merchants = enrol([("north", entities, profile)], Path("var/tenants"))
+write_tenant_files(merchants, Path("var/tenants"), sandbox.auth_url)
+"""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from mercurios.errors import ConfigError
+from mercurios.sandbox.merchant import Entities, Merchant, Profile
+
+_MARK = "# Written by `mercurios sandbox`; it is written anew at every start.\n"
+_KINDS = ("key", "secret")
+
+
+def enrol(offers: Iterable[tuple[str, Entities, Profile]], folder: Path) -> list[Merchant]:
+    """Merchants with the credentials kept in `folder`; made at random and kept there when they are missing."""
+    return [
+        Merchant(name, _credential(folder, name, "key"), _credential(folder, name, "secret"), entities, profile)
+        for name, entities, profile in offers
+    ]
+
+
+def write_tenant_files(merchants: Iterable[Merchant], folder: Path, auth_url: str) -> list[Path]:
+    """Write `<name>.yaml` and the two credential files (mode 0600) of every merchant; returns the tenant files.
+
+    Raises ConfigError, before anything is written, when a tenant file of that name was not written by the sandbox.
+    """
+    named = {folder / f"{merchant.name}.yaml": merchant for merchant in merchants}
+    for path in named:
+        if path.exists() and not path.read_text().startswith(_MARK):
+            raise ConfigError(f"{path} was not written by the sandbox; rename the merchant or move the file away")
+    for path, merchant in named.items():
+        for kind, value in zip(_KINDS, (merchant.api_key, merchant.api_secret), strict=True):
+            _write(_place(folder, merchant.name, kind), value + "\n", mode=0o600)
+        _write(path, _MARK + _tenant(merchant, auth_url), mode=0o644)
+    return list(named)
+
+
+def _tenant(merchant: Merchant, auth_url: str) -> str:
+    profile = merchant.profile
+    source = {f"api_{kind}": f"file:{_place(Path(), merchant.name, kind)}" for kind in _KINDS}
+    tenant = {
+        "id": merchant.name,
+        "name": profile.title,
+        "currency": profile.currency,
+        "time_zone": profile.time_zone,
+        "locale": profile.locale,
+        "vat_rates": dict(profile.vat_rates),
+        "source": {"auth_url": auth_url, **source},
+    }
+    return yaml.safe_dump(tenant, sort_keys=False, allow_unicode=True)
+
+
+def _credential(folder: Path, name: str, kind: str) -> str:
+    path = _place(folder, name, kind)
+    kept = path.read_text().strip() if path.is_file() else ""
+    if not kept:
+        kept = secrets.token_urlsafe(24)
+        _write(path, kept + "\n", mode=0o600)
+    return kept
+
+
+def _place(folder: Path, name: str, kind: str) -> Path:
+    return folder / f"{name}.api_{kind}"
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    """Replace a file in one step; its mode holds from the first byte."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)
+        file.write(text)
+    os.replace(unfinished, path)

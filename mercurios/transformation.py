@@ -1,0 +1,239 @@
+"""The dbt runner: builds and tests the project of `dbt/` in one warehouse.
+
+    target = target_for("duckdb:////data/warehouse.duckdb")
+    result = run_dbt(Path("dbt"), target, Path("var/dbt"))
+    [node.name for node in result.tests if node.status == "warn"]
+
+dbt runs in this process and opens the warehouse itself: whoever holds a DuckDB file open closes it first. Everything
+dbt writes beside the warehouse goes to the state folder: `target/` (manifests, compiled SQL) and `logs/dbt.log`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from mercurios.errors import ConfigError, TransformFailed
+from mercurios.progress import track
+
+# Unit tests prove the SQL on rows made up by hand; they say nothing about tonight's data, so a build leaves them to the tests.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+BUILD_WITH_UNIT_TESTS = ("build",)
+PARSE = ("parse",)
+
+_FAILURES = frozenset({"error", "fail", "runtime error", "partial success"})
+_SNOWFLAKE_OPTIONS = ("role", "warehouse", "host", "port", "protocol")
+# dbt keeps its state in module globals and takes its variables from the process: one call at a time.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target of `dbt/profiles.yml` and the values it asks for; they are never shown, one may be a key."""
+
+    name: str
+    values: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """One model or test of a run.
+
+    kind: model, test or unit_test; status: success, pass, warn, error, fail or skipped;
+    rows: for a test the rows that break it, None for a model.
+    """
+
+    name: str
+    kind: str
+    status: str
+    seconds: float
+    rows: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """What one dbt call did, in the order it was finished."""
+
+    nodes: tuple[NodeResult, ...]
+    seconds: float
+
+    @property
+    def models(self) -> tuple[NodeResult, ...]:
+        """Tables and views that were built."""
+        return tuple(node for node in self.nodes if node.kind == "model")
+
+    @property
+    def tests(self) -> tuple[NodeResult, ...]:
+        """Tests that ran, unit tests included."""
+        return tuple(node for node in self.nodes if node.kind != "model")
+
+    @property
+    def warnings(self) -> tuple[NodeResult, ...]:
+        """Tests that found something which does not stop the build."""
+        return tuple(node for node in self.nodes if node.status == "warn")
+
+
+class Outcome(Protocol):
+    """What dbt's own runner returns."""
+
+    success: bool
+    exception: BaseException | None
+    result: Any
+
+
+class Invoke(Protocol):
+    """Runs dbt with command line arguments and calls back for every finished model."""
+
+    def __call__(self, arguments: Sequence[str], finished: Callable[[], None]) -> Outcome:
+        """Return the outcome; failed nodes are no exception."""
+
+
+def target_for(warehouse_url: str, private_key: str = "") -> Target:
+    """Return the dbt target of a warehouse URL; the scheme chooses.
+
+    `duckdb:///PATH` or `snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…`; private_key is the PEM of the Snowflake
+    service user. Raises ConfigError on anything else.
+    """
+    url = urlsplit(warehouse_url)
+    if url.scheme == "duckdb" and url.path.strip("/"):
+        return Target("duckdb", {"TRANSFORM_DUCKDB_PATH": unquote(warehouse_url.removeprefix("duckdb:///"))})
+    if url.scheme == "snowflake" and url.username and url.hostname and url.path.strip("/"):
+        options = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        values = {f"TRANSFORM_SNOWFLAKE_{name.upper()}": options.get(name, "") for name in _SNOWFLAKE_OPTIONS}
+        values |= {
+            "TRANSFORM_SNOWFLAKE_USER": unquote(url.username),
+            "TRANSFORM_SNOWFLAKE_ACCOUNT": url.hostname,
+            "TRANSFORM_SNOWFLAKE_DATABASE": unquote(url.path.strip("/")),
+            "DBT_ENV_SECRET_TRANSFORM_SNOWFLAKE_KEY": private_key,
+        }
+        return Target("snowflake", values)
+    raise ConfigError(
+        f"warehouse URL of scheme {url.scheme!r}: expected duckdb:///PATH or "
+        "snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
+    )
+
+
+def run_dbt(
+    project: Path, target: Target, state: Path, invoke: Invoke | None = None, command: Sequence[str] = BUILD
+) -> DbtResult:
+    """Run one dbt command on `project` and return what became of every node.
+
+    state: folder for all dbt writes; made when missing. invoke: dbt's own runner, or `prefect_invoke(project)` inside
+    a flow. Raises TransformFailed naming the first failing node, dbt's message and the log.
+    """
+    arguments = [*command, "--target", target.name, "--quiet"]
+    arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
+    arguments += ["--target-path", str(state / "target"), "--log-path", str(state / "logs")]
+    with _one_at_a_time, _variables(target.values), track("transform", unit="models") as advance:
+        try:
+            outcome = (invoke or _invoke)(arguments, lambda: advance(1))
+        finally:
+            _let_go_of_duckdb()
+    return _result(outcome, state / "logs" / "dbt.log")
+
+
+def prefect_invoke(project: Path) -> Invoke:
+    """Return an invoke that runs dbt through prefect-dbt: in a flow, every model and test becomes a task run."""
+
+    def invoke(arguments: Sequence[str], finished: Callable[[], None]) -> Outcome:
+        from dbt_common.events.base_types import EventLevel
+        from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
+
+        # A line a node costs more than the node: what is not a warning stays in dbt.log.
+        runner = PrefectDbtRunner(
+            settings=PrefectDbtSettings(project_dir=project, profiles_dir=project, log_level=EventLevel.WARN),
+            raise_on_failure=False,
+            disable_assets=True,
+        )
+        runner.post_model(lambda _: finished())
+        try:
+            outcome: Outcome = runner.invoke(list(arguments))
+        except ValueError as error:  # prefect-dbt's wrapper around anything that kept dbt from running nodes
+            raise TransformFailed(f"dbt could not run: {error}") from error
+        return outcome
+
+    return invoke
+
+
+def semantic_manifest(state: Path) -> str:
+    """Return the metric definitions as dbt compiled them last, as JSON text; they travel with the release.
+
+    Raises TransformFailed when nothing was built in `state` yet.
+    """
+    path = state / "target" / "semantic_manifest.json"
+    if not path.is_file():
+        raise TransformFailed(f"no metric definitions at {path}; run transform first")
+    return path.read_text(encoding="utf-8")
+
+
+def _invoke(arguments: Sequence[str], finished: Callable[[], None]) -> Outcome:
+    from dbt.cli.main import dbtRunner
+
+    def on_event(event: Any) -> None:
+        if event.info.name == "NodeFinished" and event.data.node_info.resource_type == "model":
+            finished()
+
+    outcome: Outcome = dbtRunner(callbacks=[on_event]).invoke(
+        [*arguments, "--log-level", "none", "--log-level-file", "debug"]
+    )
+    return outcome
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _let_go_of_duckdb() -> None:
+    """Close the file dbt-duckdb would keep open until the process ends, so that the next job can have it."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+
+    environment = DuckDBConnectionManager._ENV
+    if environment is not None:
+        environment.close()
+    DuckDBConnectionManager.close_all_connections()
+    reset_adapters()
+
+
+def _result(outcome: Outcome, log: Path) -> DbtResult:
+    if outcome.exception is not None:
+        raise TransformFailed(f"dbt could not run: {outcome.exception}; see {log}") from outcome.exception
+    results = getattr(outcome.result, "results", ())
+    nodes = tuple(_node(result) for result in results)
+    failed = [node for node in nodes if node.status in _FAILURES]
+    if failed or not outcome.success:
+        raise TransformFailed(_complaint(nodes, failed, log))
+    return DbtResult(nodes, float(getattr(outcome.result, "elapsed_time", 0.0)))
+
+
+def _node(result: Any) -> NodeResult:
+    return NodeResult(
+        name=result.node.name,
+        kind=str(result.node.resource_type.value),
+        status=str(result.status.value),
+        seconds=float(result.execution_time),
+        rows=result.failures,
+        message=result.message or "",
+    )
+
+
+def _complaint(nodes: Sequence[NodeResult], failed: Sequence[NodeResult], log: Path) -> str:
+    skipped = sum(node.status == "skipped" for node in nodes)
+    first = failed[0] if failed else None
+    told = f"{first.kind} {first.name}: {first.message}" if first else "no node says why"
+    return f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the SQL and the rest are in {log}"

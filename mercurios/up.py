@@ -1,0 +1,163 @@
+"""Everything a person wants to look at, on loopback, until Ctrl-C.
+
+    mercurios up
+
+Starts the ProHandel stand-in, a Prefect server with the deployments and a worker, the MLflow UI and the API, each as a
+child process with its log in `var/logs`. One that dies ends the rest with its name and the end of its log.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from mercurios.config import ROOT, Settings, child_environment
+from mercurios.errors import ConfigError, MercuriosError
+
+POOL = "mercurios"
+_PYTHON = sys.executable
+_BIN = Path(_PYTHON).parent
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child process; `url` answers with a status below 500 once it is ready."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str | None = None
+
+
+class Services:
+    """Child processes with logs, ended in the opposite order."""
+
+    def __init__(self, logs: Path, environment: dict[str, str]) -> None:
+        logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._logs = logs
+        self._environment = environment
+        self._running: list[tuple[Service, subprocess.Popen[bytes]]] = []
+
+    def start(self, service: Service, *, wait_seconds: float = 120) -> None:
+        """Start one and wait until its URL answers; raises MercuriosError with the end of its log when it does not."""
+        with (self._logs / f"{service.name}.log").open("wb") as log:
+            child = subprocess.Popen(
+                service.command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._running.append((service, child))
+        until = time.monotonic() + wait_seconds
+        while service.url and not _answers(service.url):
+            self.check()
+            if time.monotonic() > until:
+                raise MercuriosError(f"{service.name} did not answer at {service.url} within {wait_seconds:.0f} s")
+            time.sleep(0.3)
+
+    def check(self) -> None:
+        """Raise MercuriosError when one of them has ended by itself."""
+        for service, child in self._running:
+            if child.poll() is not None:
+                tail = (self._logs / f"{service.name}.log").read_text(errors="replace").splitlines()[-8:]
+                raise MercuriosError(f"{service.name} ended with code {child.returncode}:\n  " + "\n  ".join(tail))
+
+    def stop(self) -> None:
+        """End all of them: politely, then after ten seconds not."""
+        for _, child in reversed(self._running):
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+        until = time.monotonic() + 10
+        for _, child in reversed(self._running):
+            try:
+                child.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080) -> None:
+    """Start everything, say where it is, and stay until Ctrl-C or until one of them dies."""
+    prefect_port, mlflow_port = 4200, 5000
+    _check_free(prefect_port, mlflow_port, api_port)
+    environment = _environment(settings, f"http://127.0.0.1:{prefect_port}/api")
+    with _running(Services(settings.home / "logs", environment)) as services:
+        for service in _services(settings, prefect_port, mlflow_port, api_port):
+            say(f"  starting {service.name} …")
+            services.start(service)
+            if service.name == "prefect":
+                _deploy(environment)
+        say(f"  Prefect   http://127.0.0.1:{prefect_port}     flows, deployments, artifacts")
+        say(f"  MLflow    http://127.0.0.1:{mlflow_port}     experiments and the model registry")
+        say(f"  API       http://127.0.0.1:{api_port}/graphql   (a token: mercurios token --tenant north)")
+        say("  Ctrl-C ends all of it.")
+        while True:
+            services.check()
+            time.sleep(1)
+
+
+def _services(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> Sequence[Service]:
+    prefect = str(_BIN / "prefect")
+    mercurios = (_PYTHON, "-m", "mercurios")
+    mlflow = ("--backend-store-uri", settings.mlflow_url, "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1")
+    return (
+        Service("sandbox", (*mercurios, "sandbox"), f"http://127.0.0.1:{settings.sandbox_port}/"),
+        Service(
+            "prefect",
+            (prefect, "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)),
+            f"http://127.0.0.1:{prefect_port}/api/health",
+        ),
+        Service("worker", (prefect, "worker", "start", "--pool", POOL, "--type", "process")),
+        Service("mlflow", (_PYTHON, "-m", "mlflow", "server", *mlflow), f"http://127.0.0.1:{mlflow_port}/health"),
+        Service("api", (*mercurios, "serve", "--port", str(api_port)), f"http://127.0.0.1:{api_port}/healthz"),
+    )
+
+
+def _deploy(environment: dict[str, str]) -> None:
+    prefect = str(_BIN / "prefect")
+    _call((prefect, "--no-prompt", "work-pool", "create", POOL, "--type", "process", "--overwrite"), environment)
+    _call((prefect, "--no-prompt", "deploy", "--all", "--prefect-file", "deployments.yaml"), environment)
+
+
+def _call(command: tuple[str, ...], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MercuriosError(f"`{' '.join(command[1:])}` failed:\n{(done.stderr or done.stdout)[-2000:]}")
+
+
+def _environment(settings: Settings, prefect_api: str) -> dict[str, str]:
+    return child_environment(
+        PREFECT_API_URL=prefect_api,
+        PREFECT_HOME=str(settings.home / "prefect"),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        DO_NOT_TRACK="1",
+        MLFLOW_DISABLE_TELEMETRY="true",
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def _check_free(*ports: int) -> None:
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise ConfigError(f"port {port} on 127.0.0.1 is in use; end what holds it and try again") from error
+
+
+@contextmanager
+def _running(services: Services) -> Iterator[Services]:
+    try:
+        yield services
+    finally:
+        services.stop()

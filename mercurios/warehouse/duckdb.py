@@ -1,0 +1,122 @@
+"""DuckDB: the embedded warehouse, one file, one writing process at a time.
+
+    with DuckDBWarehouse.open("duckdb:///var/warehouse.duckdb") as warehouse: ...
+
+Three slashes and a relative path, four and an absolute one, as SQLAlchemy has it; `duckdb:///:memory:` keeps nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from mercurios.errors import ConfigError, WarehouseBusy, WarehouseError
+from mercurios.warehouse.sql import Row, SqlWarehouse
+
+SCHEME = "duckdb:///"
+_CHUNK = "_arriving"
+
+
+class DuckDBWarehouse(SqlWarehouse):
+    """The warehouse in a DuckDB file."""
+
+    types: Mapping[pa.DataType, str] = {
+        pa.string(): "varchar",
+        pa.int64(): "bigint",
+        pa.float64(): "double",
+        pa.bool_(): "boolean",
+        pa.timestamp("us"): "timestamp",
+        pa.date32(): "date",
+    }
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, place: str) -> None:
+        self._connection = connection
+        self._place = place
+
+    def __repr__(self) -> str:
+        return f"DuckDBWarehouse({self._place!r})"
+
+    @classmethod
+    def open(cls, url: str, *, read_only: bool = False, memory: str = "400MB") -> "DuckDBWarehouse":
+        """Open or create the file of the URL; its folder is made for this user alone.
+
+        memory: what DuckDB may hold before it spills beside the file.
+        Raises WarehouseBusy while another process writes, WarehouseError when the file cannot be opened.
+        """
+        place = path_of(url)
+        if place != ":memory:":
+            _prepare(Path(place), read_only)
+        config: dict[str, Any] = {"memory_limit": memory, "autoinstall_known_extensions": False, "TimeZone": "UTC"}
+        try:
+            return cls(duckdb.connect(place, read_only=read_only, config=config), place)
+        except duckdb.Error as error:
+            raise _opening_failed(place, error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        with self._translated():
+            return self._connection.execute(statement, list(parameters)).fetchall()
+
+    def _fetch(self, statement: str) -> pa.Table:
+        with self._translated():
+            return self._connection.sql(statement).to_arrow_table()
+
+    def _append(self, table: str, rows: pa.Table) -> None:
+        with self._translated():
+            self._connection.register(_CHUNK, rows)
+            try:
+                self._connection.execute(f"insert into {table} by name from {_CHUNK}")
+            finally:
+                self._connection.unregister(_CHUNK)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._connection.begin()
+        try:
+            yield
+            with self._translated():
+                self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise WarehouseError(f"{self._place}: {error}") from error
+
+
+def path_of(url: str) -> str:
+    """The file of a `duckdb:///` URL, or `:memory:`; raises ConfigError for anything else."""
+    place = url.removeprefix(SCHEME)
+    if not url.startswith(SCHEME) or not place:
+        raise ConfigError(f"expected a warehouse URL like duckdb:///var/warehouse.duckdb, got {url[:80]!r}")
+    return place
+
+
+def _prepare(path: Path, read_only: bool) -> None:
+    if read_only and not path.is_file():
+        raise WarehouseError(f"no warehouse at {path}; run `mercurios ingest` or `mercurios demo` first")
+    try:
+        for folder in reversed([parent for parent in path.parents if not parent.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"cannot make the folder of {path}: {error.strerror}; choose another warehouse") from error
+
+
+def _opening_failed(place: str, error: duckdb.Error) -> WarehouseError:
+    if "lock on file" in str(error):
+        return WarehouseBusy(
+            f"another process holds {place}: {error}; DuckDB lets one process write at a time, so wait for that job to "
+            "end (or close the shell that has the file open) and run again"
+        )
+    return WarehouseError(f"{place} cannot be opened as a DuckDB database: {error}; move the file away or name another")

@@ -1,0 +1,192 @@
+"""Snowflake: the warehouse in production, reached through prefect-snowflake's blocks with a key pair.
+
+    url = "snowflake://SERVICE_USER@ACCOUNT/MERCURIOS?warehouse=LOADING&role=LOADER"
+    with SnowflakeWarehouse.open(url, private_key=pem) as warehouse: ...
+
+The database, its roles and warehouses exist before; see the account objects. Rows travel as Parquet files through the
+stage of their table (PUT, then COPY INTO).
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mercurios.errors import ConfigError, WarehouseError
+from mercurios.warehouse import BATCHES, TableSpec
+from mercurios.warehouse.sql import Row, SqlWarehouse
+
+if TYPE_CHECKING:
+    from prefect_snowflake import SnowflakeConnector
+
+LOGIN_SECONDS = 60
+NETWORK_SECONDS = 300
+"""The connector repeats a failed request until one of these has passed; it has no limit of its own."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Snowflake warehouse is and as whom."""
+
+    user: str
+    account: str
+    database: str
+    warehouse: str
+    role: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Read snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…; raises ConfigError naming what is missing."""
+        parts = urlsplit(url)
+        given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        user, _, account = parts.netloc.rpartition("@")
+        needed = {
+            "user": user,
+            "account": account,
+            "database": parts.path.strip("/"),
+            "warehouse": given.get("warehouse"),
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if parts.scheme != "snowflake" or missing or parts.password is not None:
+            what = f"{', '.join(missing)} missing" if missing else "no such scheme, or a password in it"
+            raise ConfigError(f"warehouse URL: expected snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…; {what}")
+        return cls(
+            unquote(user), account, unquote(str(needed["database"])), str(needed["warehouse"]), given.get("role")
+        )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What differs when not Snowflake itself answers, such as an emulator on loopback."""
+
+    host: str
+    port: int
+    protocol: str = "http"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SnowflakeWarehouse(SqlWarehouse):
+    """The warehouse in a Snowflake database."""
+
+    types: Mapping[pa.DataType, str] = {
+        pa.string(): "varchar",
+        pa.int64(): "bigint",
+        pa.float64(): "double",
+        pa.bool_(): "boolean",
+        pa.timestamp("us"): "timestamp_ntz",
+        pa.date32(): "date",
+    }
+
+    def __init__(self, connector: "SnowflakeConnector", connection: Any) -> None:
+        self._connector = connector
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        credentials = self._connector.credentials
+        return f"SnowflakeWarehouse({credentials.user}@{credentials.account}/{self._connector.database})"
+
+    @classmethod
+    def open(
+        cls, url: str, *, private_key: str, passphrase: str = "", endpoint: Endpoint | None = None
+    ) -> "SnowflakeWarehouse":
+        """Connect with the service user's private key (PEM).
+
+        Raises ConfigError for a URL or key that cannot be read, WarehouseError when Snowflake refuses or is silent.
+        """
+        address = Address.parse(url)
+        connector = _connector(address, private_key, passphrase)
+        overrides: dict[str, Any] = {"login_timeout": LOGIN_SECONDS, "network_timeout": NETWORK_SECONDS}
+        if endpoint is not None:
+            overrides |= {"host": endpoint.host, "port": endpoint.port, "protocol": endpoint.protocol}
+            overrides |= endpoint.parameters
+        with _translated(f"{address.account}/{address.database}"):
+            connection = connector.get_connection(paramstyle="qmark", arrow_number_to_decimal=True, **overrides)
+        return cls(connector, connection)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def ensure(self, *tables: TableSpec) -> None:
+        """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
+        super().ensure(*tables)
+        self._run(f"use schema {BATCHES.schema}")  # where the temporary tables of a load are
+
+    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        with self._translated(), self._connection.cursor() as cursor:
+            rows: list[Row] = cursor.execute(statement, tuple(parameters) or None).fetchall()
+            return rows
+
+    def _fetch(self, statement: str) -> pa.Table:
+        with self._translated(), self._connection.cursor() as cursor:
+            return cursor.execute(statement).fetch_arrow_all(force_return_table=True)
+
+    def _append(self, table: str, rows: pa.Table) -> None:
+        schema, _, name = table.rpartition(".")
+        stage = f"@{schema}.%{name}" if schema else f"@%{name}"
+        with tempfile.TemporaryDirectory(prefix="mercurios-") as folder:
+            file = Path(folder) / f"{name}.parquet"
+            pq.write_table(rows, file)
+            self._run(f"put 'file://{file}' {stage} auto_compress = false overwrite = true")
+        self._run(
+            f"copy into {table} from {stage} file_format = (type = parquet use_logical_type = true) "
+            "match_by_column_name = case_insensitive purge = true force = true"
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._run("begin")
+        try:
+            yield
+            self._run("commit")
+        except BaseException:
+            with suppress(WarehouseError):  # a lost connection has rolled back already; what happened first is told
+                self._run("rollback")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with _translated(f"{self._connector.credentials.account}/{self._connector.database}"):
+            yield
+
+
+def _connector(address: Address, private_key: str, passphrase: str) -> "SnowflakeConnector":
+    from prefect_snowflake import SnowflakeConnector, SnowflakeCredentials
+    from prefect_snowflake.credentials import InvalidPemFormat
+
+    secrets = {"private_key_passphrase": passphrase} if passphrase else {}
+    optional = {"role": address.role} if address.role else {}
+    credentials = SnowflakeCredentials(
+        account=address.account,
+        user=address.user,
+        private_key=private_key.encode(),
+        authenticator="snowflake_jwt",
+        autocommit=True,
+        **secrets,
+        **optional,
+    )
+    try:
+        credentials.resolve_private_key()
+    except (InvalidPemFormat, ValueError, TypeError) as error:
+        raise ConfigError(
+            "the Snowflake private key cannot be read: expected a PEM, and its passphrase if any"
+        ) from error
+    return SnowflakeConnector(
+        credentials=credentials, database=address.database, warehouse=address.warehouse, schema=BATCHES.schema
+    )
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    from snowflake.connector.errors import Error
+
+    try:
+        yield
+    except Error as error:
+        raise WarehouseError(f"snowflake {place}: {error}") from error

@@ -1,0 +1,236 @@
+"""A small world behind the API: two merchants in a real lake, a toy semantic layer, and a server on loopback.
+
+Every string of `north` says "northern" and every number begins with 88; of `south`, "southern" and 77. So a leak shows
+in any answer as plain text.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+from mercurios.metrics import CompiledQuery, Metric, MetricQuery
+
+from mercurios.api.backend import Backend
+from mercurios.api.server import Api, listen, make_app, make_server
+from mercurios.api.tokens import issue
+from mercurios.cache import Cache, open_cache
+from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
+from mercurios.lake import Lake
+from mercurios.serving import Session, Sessions
+from mercurios.tables import TABLES
+
+Response = httpx.Response
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+AS_OF = datetime(2026, 11, 22, tzinfo=UTC)
+CUTOFF = date(2017, 12, 31)
+MARKS = {"north": ("northern", 88), "south": ("southern", 77)}
+OTHER = {"north": "south", "south": "north"}
+
+
+def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
+    """The merchant's rows of every table the API reads, short of `tenant_id`; south has twice as many customers."""
+    word, mark = MARKS[tenant]
+    branch, article, customer = mark * 100 + 1, mark * 100_000 + 1, mark * 1_000 + 1
+    # Powers of a thousand apart, so that every sum begins with the mark as well.
+    days = [date(2017, 11, 30), date(2017, 12, 1), date(2017, 12, 2)]
+    amounts = dict(zip(days, (mark * 1_000_000 + 100, mark * 1_000 + 200, mark), strict=True))
+    return {
+        "dim_tenants": [
+            {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
+        ],
+        "dim_articles": [{"article_number": article, "label": f"{word} bread", "category": f"{word} bakery"}],
+        "dim_customers": [{"customer_number": customer + n} for n in range(2 if tenant == "north" else 4)],
+        "mart_sales_daily": [
+            {
+                "sold_on": day,
+                "branch": branch,
+                "department": f"{word} grocery",
+                "category": f"{word} bakery",
+                "lines": mark,
+                "units": float(amount),
+                "revenue": Decimal(amount) + Decimal("0.15"),
+            }
+            for day, amount in amounts.items()
+        ],
+        "forecasts": [
+            *_points("category", f"{word} bakery", mark, 7, 4),
+            *_points("branch", str(branch), mark, 1, 28),
+        ],
+        "recommendations": [
+            {"customer_number": customer, "rank": rank, "article_number": article + rank - 1, "score": mark / rank}
+            | {"reason": f"{word} reason {rank}", "model": "als", "model_version": "1"}
+            for rank in (1, 2, 3)
+        ],
+    }
+
+
+def _points(level: str, key: str, mark: int, step_days: int, steps: int) -> list[dict[str, Any]]:
+    bounds = {"lo80": mark * 1.0, "hi80": mark * 100.0, "lo95": mark * 0.1, "hi95": mark * 1000.0}
+    return [
+        {"level": level, "key": key, "ds": CUTOFF + timedelta(days=1 + step_days * n), "mean": mark * 10.0 + n}
+        | {"model": "AutoETS", "model_version": "1", "cutoff": CUTOFF}
+        | bounds
+        for n in range(steps)
+    ]
+
+
+def frame(name: str) -> pa.Table:
+    """One published table with both merchants' rows."""
+    rows = [{"tenant_id": tenant} | row for tenant in MARKS for row in rows_of(tenant)[name]]
+    schema = TABLES[name].schema
+    return pa.Table.from_pylist([{column: row.get(column) for column in schema.names} for row in rows], schema=schema)
+
+
+def fill(lake: Lake, *, leave_out: Sequence[str] = ()) -> None:
+    """Publish everything as one release."""
+    lake.publish({name: frame(name) for name in rows_of("north") if name not in leave_out}, as_of=AS_OF)
+
+
+class ToySemantics:
+    """Two metrics over `mart_sales_daily`, in the interface of `SemanticLayer`; counts what it compiles."""
+
+    def __init__(self) -> None:
+        self.compiled = 0
+
+    def catalog(self) -> tuple[Metric, ...]:
+        return tuple(
+            Metric(
+                name=name,
+                label={"en": name.title(), "de": german},
+                unit=unit,
+                description={"en": f"{name} of all lines", "de": f"{german} aller Zeilen"},
+                dimensions=("branch", "category"),
+                grains=("DAY", "MONTH"),
+            )
+            for name, german, unit in (("revenue", "Umsatz", "currency"), ("units", "Stück", "units"))
+        )
+
+    def compile(self, query: MetricQuery) -> CompiledQuery:
+        self.compiled += 1
+        for name in query.names:
+            if name not in {"revenue", "units"}:
+                raise UnknownMetric(f"no metric {name[:40]!r}; there are: revenue, units")
+        for name in (*query.group_by, *(condition.dimension for condition in query.where)):
+            if name not in {"branch", "category"}:
+                raise UnknownDimension(f"no dimension {name[:40]!r}; there are: branch, category")
+        if query.start and query.end and query.start > query.end:
+            raise InvalidMetricQuery("the period ends before it begins; swap from and to")
+        keys = {f"date_trunc('{query.grain.lower()}', sold_on)::date": "metric_time"} if query.grain else {}
+        keys |= {name: name for name in query.group_by}
+        sums = {f"sum({name})": name for name in query.names}
+        conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where] or ["true"]
+        sql = (
+            f"select {', '.join(f'{source} as {name}' for source, name in (keys | sums).items())}"
+            f" from marts.mart_sales_daily where {' and '.join(conditions)}"
+            + (f" group by {', '.join(keys)} order by {', '.join(keys)}" if keys else "")
+            + f" limit {query.limit}"
+        )
+        return CompiledQuery(sql, (*keys.values(), *sums.values()))
+
+
+def _literals(values: Sequence[object]) -> str:
+    return ", ".join("'" + str(value).replace("'", "''") + "'" for value in values) or "null"
+
+
+@dataclass(frozen=True)
+class ToyAnswer:
+    """In the interface of `mercurios.answers.Answer`."""
+
+    status: str
+    text: str
+    columns: tuple[str, ...] | None = None
+    rows: tuple[tuple[object, ...], ...] | None = None
+    query: Mapping[str, object] | None = None
+    sources: tuple[str, ...] = ()
+
+
+def toy_ask(session: Session, question: str, locale: str | None) -> ToyAnswer:
+    """Answers "revenue" and "boom", refuses the rest."""
+    if "boom" in question:
+        raise RuntimeError(f"driver quotes the question: {question}")
+    if "revenue" not in question:
+        return ToyAnswer("REFUSED", "no metric for that" if locale != "de" else "keine Kennzahl dafür")
+    total = session.query("select sum(revenue) as revenue from marts.mart_sales_daily")["revenue"][0].as_py()
+    query = {"names": ["revenue"]}
+    return ToyAnswer("ANSWERED", f"revenue {total}", ("revenue",), ((total,),), query, ("metric:revenue",))
+
+
+@dataclass
+class ApiWorld:
+    """The parts behind a running API, for tests to look at."""
+
+    lake: Lake
+    sessions: Sessions
+    semantics: ToySemantics
+    cache: Cache
+    app: Api
+    url: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
+
+    def post(self, body: bytes | Mapping[str, object], *, tenant: str | None = "north", **headers: str) -> Response:
+        """POST to /graphql as somebody of `tenant`, or as nobody."""
+        if tenant is not None:
+            headers["Authorization"] = f"Bearer {self.tokens[tenant]}"
+        content = {"content": body} if isinstance(body, bytes) else {"json": dict(body)}
+        return self.http.post(f"{self.url}/graphql", headers=headers, **content)  # type: ignore[arg-type]
+
+    def ask(self, document: str, *, tenant: str = "north", **variables: object) -> dict[str, Any]:
+        """The `data` of a document that must succeed."""
+        content = self.post({"query": document, "variables": variables}, tenant=tenant).json()
+        assert "errors" not in content, content
+        return dict(content["data"])
+
+    def fail(self, document: str, *, tenant: str = "north", **variables: object) -> tuple[str, str]:
+        """Code and message of the first error of a document that must fail."""
+        content = self.post({"query": document, "variables": variables}, tenant=tenant).json()
+        first = content["errors"][0]
+        return first["extensions"]["code"], first["message"]
+
+
+def make_world(folder: Path, *, leave_out: Sequence[str] = (), **options: int) -> ApiWorld:
+    """A lake with both merchants in `folder` and the application on top, not yet listening."""
+    lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
+    fill(lake, leave_out=leave_out)
+    sessions, semantics, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
+    backend = Backend(sessions, semantics, toy_ask, cache, tenants=lambda: tuple(MARKS))  # type: ignore[arg-type]
+    app = make_app(backend, SECRET, **options)
+    tokens = {tenant: issue(SECRET, tenant, "analyst", timedelta(minutes=30)) for tenant in MARKS}
+    return ApiWorld(lake, sessions, semantics, cache, app, tokens=tokens)
+
+
+@contextmanager
+def listening(world: ApiWorld) -> Iterator[ApiWorld]:
+    """Serve the world's application on a free loopback port from a thread of its own."""
+    loop = asyncio.new_event_loop()
+    listener = listen(0, "127.0.0.1")
+    world.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    ready, stopping = threading.Event(), asyncio.Event()
+
+    async def run() -> None:
+        server = make_server(world.app)
+        server.add_sockets([listener])
+        ready.set()
+        await stopping.wait()
+        server.stop()
+        await server.close_all_connections()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    ready.wait()
+    try:
+        yield world
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+        loop.close()
+        world.app.close()
+        world.http.close()

@@ -1,0 +1,76 @@
+"""Shared by all tests: nothing leaves the machine, nothing is written outside the test's own folder."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mercurios.sandbox import Merchant, Profile, RunningSandbox, running, write_tenant_files
+from tests.tiny import tiny_merchant
+
+if TYPE_CHECKING:
+    from flows.pipeline import PipelineReport
+
+os.environ.update(
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
+    PREFECT_LOGGING_LEVEL="WARNING",
+    DO_NOT_TRACK="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+)
+for name in [name for name in os.environ if name.startswith("MERCURIOS_")]:
+    del os.environ[name]
+
+SEEDS = {"north": 1, "south": 2}
+
+
+@dataclass(frozen=True)
+class World:
+    """Two tiny merchants that went the whole path once; `home` is their MERCURIOS_HOME."""
+
+    home: Path
+    sandbox: RunningSandbox
+    report: "PipelineReport"
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for every store, set for the whole session."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MERCURIOS_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server on a throw-away SQLite database."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture(scope="session")
+def merchants(environment: Path) -> Iterator[RunningSandbox]:
+    """The sandbox with two tiny German merchants; their tenant files are in the session's home."""
+    made = [
+        Merchant(name, f"{name}-key", f"{name}-secret-0123456789", tiny_merchant(seed), Profile(title=name.title()))
+        for name, seed in SEEDS.items()
+    ]
+    (environment / "tenants").mkdir()
+    with running(made) as sandbox:
+        write_tenant_files(made, environment / "tenants", sandbox.auth_url)
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def world(environment: Path, prefect_server: None, merchants: RunningSandbox) -> World:
+    """Run the pipeline once for all tests that look at its results."""
+    from flows.pipeline import pipeline
+
+    return World(environment, merchants, pipeline())

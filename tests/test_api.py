@@ -1,0 +1,741 @@
+"""The API over HTTP: every field, every way to be turned away, and that nothing is said or logged that must not be."""
+
+import importlib.resources
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+from graphql import build_schema, parse, print_schema
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from mercurios.api.documents import DocumentLimits, Documents, InvalidDocument
+from mercurios.api.resolvers import load_schema
+from mercurios.api.server import listen
+from mercurios.api.tokens import AUDIENCE, ISSUER, ROLES, Identity, issue, verify
+from mercurios.api.values import plain
+from mercurios.errors import BadRequest, ConfigError, Unauthenticated
+from tests.api_world import SECRET, ApiWorld, fill, listening, make_world
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    with listening(make_world(tmp_path_factory.mktemp("api"))) as running:
+        yield running
+
+
+def counters(api: ApiWorld) -> dict[str, float]:
+    """Every sample of /metrics by its name and labels."""
+    text = api.http.get(f"{api.url}/metrics").text
+    return {name: float(value) for name, value in re.findall(r"^(mercurios\S+) (\S+)$", text, re.MULTILINE)}
+
+
+# The schema
+
+
+def test_the_query_type_is_the_one_that_was_promised() -> None:
+    promised = """
+        type Query {
+          tenant: Tenant!
+          metricCatalog: [Metric!]!
+          metrics(names: [String!]!, groupBy: [String!], grain: Grain, from: Date, to: Date,
+                  where: [Filter!], orderBy: [Order!], limit: Int = 100): MetricResult!
+          forecast(level: ForecastLevel!, key: String!, horizon: Int = 28): Forecast!
+          recommendations(customer: String!, limit: Int = 10): [Recommendation!]!
+          ask(question: String!, locale: String): Answer!
+        }"""
+    names = ["Tenant", "Metric", "MetricResult", "Forecast", "Recommendation", "Answer"]
+    stubs = "\n".join(f"type {name} {{ x: Int }}" for name in names)
+    stubs += "scalar Date enum Grain { X } enum ForecastLevel { X } input Filter { x: Int } input Order { x: Int }"
+    assert fields_of("Query", build_schema(promised + stubs)) == fields_of("Query", load_schema())
+
+
+def fields_of(name: str, schema: object) -> str:
+    """The printed fields of one type, descriptions left out."""
+    printed = print_schema(schema)  # type: ignore[arg-type]
+    block = printed[printed.index(f"type {name} {{") :]
+    return re.sub(r'""".*?"""|[\s,]+', "", block[: block.index("\n}")], flags=re.DOTALL)
+
+
+def test_everything_in_the_schema_is_described() -> None:
+    source = importlib.resources.files("mercurios.api").joinpath("schema.graphql").read_text()
+    for definition in parse(source).definitions:
+        fields = getattr(definition, "fields", ())
+        arguments = [argument for field in fields for argument in getattr(field, "arguments", ())]
+        for part in (definition, *fields, *arguments, *getattr(definition, "values", ())):
+            assert getattr(part, "description", None), f"{part.name.value} has no description"
+
+
+# The fields
+
+
+def test_tenant(api: ApiWorld) -> None:
+    tenant = api.ask("{ tenant { id name currency timeZone locale release { id at asOf } } }")["tenant"]
+    assert (tenant["id"], tenant["name"], tenant["currency"]) == ("north", "northern stores", "USD")
+    assert (tenant["timeZone"], tenant["locale"]) == ("America/New_York", "no")
+    current = api.lake.require_current()
+    assert tenant["release"]["id"] == current.id
+    assert tenant["release"]["asOf"] == "2026-11-22T00:00:00Z"
+    assert tenant["release"]["at"] == current.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_row_counts_are_the_tenants_own(api: ApiWorld) -> None:
+    document = "{ tenant { release { tables { name rows } } } }"
+    north, south = (
+        {table["name"]: table["rows"] for table in api.ask(document, tenant=tenant)["tenant"]["release"]["tables"]}
+        for tenant in ("north", "south")
+    )
+    assert (north["dim_customers"], south["dim_customers"]) == (2, 4)
+    assert api.lake.require_current().table("dim_customers").rows == 6
+
+
+def test_metric_catalog_speaks_both_languages(api: ApiWorld) -> None:
+    document = """{ metricCatalog {
+        name unit dimensions grains label german: label(locale: "de-AT") description other: description(locale: "de")
+    } }"""
+    first = api.ask(document)["metricCatalog"][0]
+    assert first == {
+        "name": "revenue",
+        "unit": "currency",
+        "dimensions": ["branch", "category"],
+        "grains": ["DAY", "MONTH"],
+        "label": "Revenue",
+        "german": "Umsatz",
+        "description": "revenue of all lines",
+        "other": "Umsatz aller Zeilen",
+    }
+
+
+def test_metrics(api: ApiWorld) -> None:
+    document = """query($from: Date, $where: [Filter!]) {
+        metrics(names: ["revenue", "units"], groupBy: ["branch"], grain: MONTH, from: $from, to: "2017-12-31",
+                where: $where, orderBy: [{column: "revenue"}]) { columns rows release sql } }"""
+    where = [{"dimension": "branch", "op": "IN", "values": [8801, 1]}]
+    result = api.ask(document, where=where, **{"from": "2017-11-01"})["metrics"]
+    assert result["columns"] == ["metric_time", "branch", "revenue", "units"]
+    assert result["rows"] == [["2017-11-01", 8801, 88000100.15, 88000100.0], ["2017-12-01", 8801, 88288.3, 88288.0]]
+    assert result["release"] == api.lake.require_current().id
+    assert result["sql"].startswith("select")
+
+
+def test_metrics_are_cached_per_tenant(api: ApiWorld) -> None:
+    document = '{ metrics(names: ["units"], limit: 77) { rows } }'
+    before, compiled = counters(api), api.semantics.compiled
+    first, again = (api.ask(document)["metrics"]["rows"] for _ in range(2))
+    assert api.semantics.compiled == compiled + 1
+    other = api.ask(document, tenant="south")["metrics"]["rows"]
+    assert first == again == [[88088388.0]]
+    assert other == [[77077377.0]]
+    after = counters(api)
+    looks = {result: f'mercurios_api_cache_total{{result="{result}"}}' for result in ("hit", "miss")}
+    assert after[looks["hit"]] - before.get(looks["hit"], 0) == 1
+    assert after[looks["miss"]] - before.get(looks["miss"], 0) == 2
+
+
+def test_a_new_release_is_seen_and_never_answered_from_the_cache(tmp_path: Path) -> None:
+    with listening(make_world(tmp_path)) as api:
+        document = '{ metrics(names: ["units"]) { release } tenant { release { id } } }'
+        api.ask(document)
+        fill(api.lake)
+        answer = api.ask(document)
+        assert answer["metrics"]["release"] == answer["tenant"]["release"]["id"] == "r000002"
+
+
+def test_what_a_stranger_wrote_into_the_cache_is_ignored(api: ApiWorld) -> None:
+    document = '{ metrics(names: ["revenue"], limit: 5) { rows } }'
+    expected = api.ask(document)
+    for key in list(api.cache._entries):  # type: ignore[attr-defined]
+        api.cache.set(key, b'{"neither": "nor"}', ttl_seconds=60)
+    assert api.ask(document) == expected
+
+
+def test_forecast_by_week(api: ApiWorld) -> None:
+    document = """query($horizon: Int) { forecast(level: CATEGORY, key: "northern bakery", horizon: $horizon) {
+        points { date mean lo80 hi80 lo95 hi95 } model cutoff } }"""
+    result = api.ask(document)["forecast"]
+    assert [point["date"] for point in result["points"]] == ["2018-01-01", "2018-01-08", "2018-01-15", "2018-01-22"]
+    assert result["points"][1] | {"date": ""} == {
+        "date": "",
+        "mean": 881.0,
+        "lo80": 88.0,
+        "hi80": 8800.0,
+        "lo95": 8.8,
+        "hi95": 88000.0,
+    }
+    assert (result["model"], result["cutoff"]) == ("AutoETS", "2017-12-31")
+    assert len(api.ask(document, horizon=14)["forecast"]["points"]) == 2
+    assert len(api.ask(document, horizon=None)["forecast"]["points"]) == 4
+
+
+def test_forecast_by_day(api: ApiWorld) -> None:
+    points = api.ask('{ forecast(level: BRANCH, key: "8801", horizon: 3) { points { date } } }')["forecast"]["points"]
+    assert [point["date"] for point in points] == ["2018-01-01", "2018-01-02", "2018-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ('level: CATEGORY, key: "Northern Bakerys"', "close to it: 'northern bakery'"),
+        ('level: BRANCH, key: "x"', "there are: '8801'"),
+        ('level: BRANCH, key: "8801", horizon: 0', "horizon 0: expected 1 to 365 days"),
+        ('level: BRANCH, key: "8801", horizon: 366', "horizon 366: expected 1 to 365 days"),
+        ('level: BRANCH, key: "8801", horizon: 29', "reaches from 1 to 28 days"),
+        ('level: CATEGORY, key: "northern bakery", horizon: 29', "reaches from 1 to 28 days"),
+    ],
+)
+def test_a_forecast_that_is_not_there(api: ApiWorld, arguments: str, message: str) -> None:
+    code, said = api.fail(f"{{ forecast({arguments}) {{ model }} }}")
+    assert code == "BAD_REQUEST"
+    assert message in said
+
+
+def test_recommendations(api: ApiWorld) -> None:
+    document = "query($c: String!, $n: Int) { recommendations(customer: $c, limit: $n) { article label score reason } }"
+    result = api.ask(document, c="88001", n=2)["recommendations"]
+    assert result == [
+        {"article": "8800001", "label": "northern bread", "score": 88.0, "reason": "northern reason 1"},
+        {"article": "8800002", "label": None, "score": 44.0, "reason": "northern reason 2"},
+    ]
+    assert len(api.ask(document, c="88001", n=None)["recommendations"]) == 3
+    assert api.ask(document, c="88002")["recommendations"] == [], "known, but without any"
+
+
+@pytest.mark.parametrize(
+    ("customer", "limit", "message"),
+    [
+        ("77001", 10, "no customer '77001'"),
+        ("Miller", 10, "expected a customer number"),
+        ("-1", 10, "expected a customer number"),
+        ("٣", 10, "expected a customer number"),
+        ("9" * 19, 10, "expected a customer number"),
+        ("", 10, "expected a customer number"),
+        ("88001", 0, "expected 1 to 100"),
+        ("88001", 101, "expected 1 to 100"),
+    ],
+)
+def test_recommendations_that_cannot_be(api: ApiWorld, customer: str, limit: int, message: str) -> None:
+    document = "query($c: String!, $n: Int) { recommendations(customer: $c, limit: $n) { article } }"
+    code, said = api.fail(document, c=customer, n=limit)
+    assert code == "BAD_REQUEST"
+    assert message in said
+
+
+def test_a_release_without_predictions_says_what_to_do(tmp_path: Path) -> None:
+    fields = ['forecast(level: BRANCH, key: "1") { model }', 'recommendations(customer: "1") { article }']
+    with listening(make_world(tmp_path, leave_out=("forecasts", "recommendations"))) as api:
+        for field in fields:
+            code, message = api.fail(f"{{ {field} }}")
+            assert code == "NO_CHAMPION"
+            assert "mercurios retrain" in message
+
+
+def test_ask(api: ApiWorld) -> None:
+    fields = "status text columns rows query sources release"
+    document = f"query($q: String!, $l: String) {{ ask(question: $q, locale: $l) {{ {fields} }} }}"
+    answered = api.ask(document, q="what was our revenue?")["ask"]
+    assert answered == {
+        "status": "ANSWERED",
+        "text": "revenue 88088388.45",
+        "columns": ["revenue"],
+        "rows": [[88088388.45]],
+        "query": {"names": ["revenue"]},
+        "sources": ["metric:revenue"],
+        "release": api.lake.require_current().id,
+    }
+    refused = api.ask(document, q="Wie wird das Wetter?", l="de-DE")["ask"]
+    assert (refused["status"], refused["text"], refused["rows"]) == ("REFUSED", "keine Kennzahl dafür", None)
+
+
+@pytest.mark.parametrize(
+    ("question", "locale", "message"),
+    [
+        ("revenue " * 1_250, None, "the question has 10,000 characters, at most 1,000 are read"),
+        (" \n", None, "the question is empty"),
+        ("revenue", "fr", "expected one of de, en"),
+    ],
+)
+def test_questions_that_are_not_read(api: ApiWorld, question: str, locale: str | None, message: str) -> None:
+    document = "query($q: String!, $l: String) { ask(question: $q, locale: $l) { text } }"
+    code, said = api.fail(document, q=question, l=locale)
+    assert code == "BAD_REQUEST"
+    assert message in said
+    assert len(said) < 200, "a refusal does not repeat the question"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ('names: ["revenu"]', "UNKNOWN_METRIC"),
+        ('names: ["revenue"], groupBy: ["weather"]', "UNKNOWN_DIMENSION"),
+        ('names: ["revenue"], from: "2018-01-02", to: "2018-01-01"', "INVALID_METRIC_QUERY"),
+        ('names: ["revenue"], limit: 0', "BAD_REQUEST"),
+        ('names: ["revenue"], limit: 10001', "BAD_REQUEST"),
+        ('names: ["revenue"], where: [{dimension: "branch", op: EQ, values: [{a: 1}]}]', "BAD_REQUEST"),
+        ('names: ["revenue"], from: "2018-02-30"', "INVALID_DOCUMENT"),
+        ('names: ["revenue"], from: "20180228"', "INVALID_DOCUMENT"),
+        ('names: ["revenue"], from: 20180228', "INVALID_DOCUMENT"),
+        ('names: ["revenue"], grain: HOUR', "INVALID_DOCUMENT"),
+        ("names: null", "INVALID_DOCUMENT"),
+    ],
+)
+def test_metric_queries_that_cannot_be(api: ApiWorld, arguments: str, code: str) -> None:
+    assert api.fail(f"{{ metrics({arguments}) {{ rows }} }}")[0] == code
+
+
+def test_a_wrong_variable_is_the_askers_error(api: ApiWorld) -> None:
+    code, message = api.fail('query($f: Date) { metrics(names: ["revenue"], from: $f) { rows } }', f="yesterday")
+    assert code == "INVALID_DOCUMENT"
+    assert "expected a day as YYYY-MM-DD" in message
+
+
+def test_one_wrong_field_does_not_hide_its_neighbours_code(api: ApiWorld) -> None:
+    body = {"query": '{ a: metrics(names: ["x"]) { rows } b: forecast(level: BRANCH, key: "x") { model } }'}
+    assert api.post(body).json()["errors"][0]["path"] == ["a"]
+
+
+# Who may ask
+
+
+def claims(**changed: object) -> dict[str, object]:
+    """Claims of a good token, some changed; None leaves one out."""
+    now = int(time.time())
+    good = {"tenant": "north", "role": "viewer", "iat": now, "exp": now + 60, "iss": ISSUER, "aud": AUDIENCE}
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def signed(secret: str = SECRET, algorithm: str = "HS256", **changed: object) -> str:
+    return jwt.encode(claims(**changed), secret, algorithm=algorithm)
+
+
+BAD_TOKENS = {
+    "none at all": None,
+    "garbage": "garbage",
+    "three garbage parts": "a.b.c",
+    "not ascii": "tökén",
+    "wrong key": signed(secret="another-secret-that-is-long-enough-too"),
+    "cut short": signed()[:-4],
+    "alg none": jwt.encode(claims(), None, algorithm="none"),
+    "other algorithm": signed(secret=SECRET * 2, algorithm="HS512"),
+    "expired": signed(exp=int(time.time()) - 1),
+    "not yet": signed(iat=int(time.time()) + 600),
+    "wrong audience": signed(aud="mercurios-dashboard"),
+    "audience among others": signed(aud=[AUDIENCE, "other"]),
+    "no audience": signed(aud=None),
+    "wrong issuer": signed(iss="somebody"),
+    "no expiry": signed(exp=None),
+    "no tenant": signed(tenant=None),
+    "tenant no string": signed(tenant=["north"]),
+    "tenant a path": signed(tenant="../north"),
+    "unknown tenant": signed(tenant="west"),
+    "unknown role": signed(role="root"),
+    "role no string": signed(role=["admin"]),
+}
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
+def test_without_a_good_token_nothing_is_answered(api: ApiWorld, token: str | None) -> None:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
+    compiled = api.semantics.compiled
+    for body in (b'{"query": "{ metrics(names: [\\"revenue\\"]) { rows } }"}', b"no json", b""):
+        answer = api.http.post(f"{api.url}/graphql", content=body, headers=headers)  # type: ignore[arg-type]
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="mercurios"')
+        assert ("invalid_token" in answer.headers["WWW-Authenticate"]) == (token is not None)
+        content = answer.json()
+        assert content["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert "data" not in content
+        assert token is None or len(token) < 8 or token not in answer.text
+    assert api.semantics.compiled == compiled
+
+
+@pytest.mark.parametrize("header", ["Basic bm9ydGg6c2VjcmV0", "Bearer", "Token x"])
+def test_other_schemes_are_refused(api: ApiWorld, header: str) -> None:
+    assert api.post({"query": "{ tenant { id } }"}, tenant=None, Authorization=header).status_code == 401
+
+
+@pytest.mark.parametrize("place", ["query", "header", "variable"])
+def test_the_tenant_comes_from_the_token_and_from_nowhere_else(api: ApiWorld, place: str) -> None:
+    body: dict[str, object] = {"query": "{ tenant { id } }"}
+    if place == "variable":
+        body |= {"variables": {"tenant": "south"}, "tenant": "south"}
+    headers = {"X-Tenant": "south", "Host": "south.example"} if place == "header" else {}
+    url = f"{api.url}/graphql" + ("?tenant=south&access_token=" + api.tokens["south"] if place == "query" else "")
+    headers["Authorization"] = f"Bearer {api.tokens['north']}"
+    answer = api.http.post(url, json=body, headers=headers).json()
+    assert answer == {"data": {"tenant": {"id": "north"}}}
+
+
+@given(tenant=st.from_regex(r"[a-z][a-z0-9_]{0,31}", fullmatch=True), role=st.sampled_from(ROLES))
+def test_a_token_says_what_was_issued(tenant: str, role: str) -> None:
+    assert verify(SECRET, issue(SECRET, tenant, role, timedelta(minutes=1))) == Identity(tenant, role)
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_taken_for_a_token(text: str) -> None:
+    with pytest.raises(Unauthenticated):
+        verify(SECRET, text)
+
+
+def test_tokens_that_are_not_issued() -> None:
+    with pytest.raises(BadRequest, match="role 'root': expected one of viewer, analyst, buyer, admin"):
+        issue(SECRET, "north", "root", timedelta(hours=1))
+    with pytest.raises(BadRequest, match="tenant"):
+        issue(SECRET, "../north", "viewer", timedelta(hours=1))
+    with pytest.raises(ConfigError, match="MERCURIOS_TOKEN_SECRET") as raised:
+        issue("short-secret", "north", "viewer", timedelta(hours=1))
+    assert "short-secret" not in str(raised.value)
+    with pytest.raises(Unauthenticated, match="expired"):
+        verify(SECRET, issue(SECRET, "north", "viewer", timedelta(seconds=-1)))
+
+
+# Bodies and documents that are not read
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'"{ tenant { id } }"',
+        b'[{"query": "{ tenant { id } }"}]',
+        b"{}",
+        b'{"query": 1}',
+        b'{"query": "{ tenant { id } }", "variables": []}',
+        b'{"query": "{ tenant { id } }", "operationName": 1}',
+        b'{"query": "{ tenant { id } }", "variables": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+)
+def test_a_malformed_body_is_a_400(api: ApiWorld, body: bytes) -> None:
+    answer = api.post(body)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("", "INVALID_DOCUMENT"),
+        ("{", "INVALID_DOCUMENT"),
+        ("{ tenant { id }", "INVALID_DOCUMENT"),
+        ("select * from marts.fct_sale_lines", "INVALID_DOCUMENT"),
+        ("{ tenants { id } }", "INVALID_DOCUMENT"),
+        ("mutation { tenant { id } }", "INVALID_DOCUMENT"),
+        ("subscription { tenant { id } }", "INVALID_DOCUMENT"),
+        ("query A { tenant { id } } query B { tenant { id } }", "INVALID_DOCUMENT"),
+        ("{" * 1_000, "INVALID_DOCUMENT"),
+        ("{a" * 20_000, "INVALID_DOCUMENT"),
+        ("{ tenant { id } } fragment A on Tenant { ...B } fragment B on Tenant { ...A }", "INVALID_DOCUMENT"),
+        ("{ tenant " + "{ ... on Tenant " * 60 + "{ id }" + " }" * 60 + " }", "BAD_REQUEST"),
+        ("{ __schema { types " + "{ fields { type " * 7 + "{ name }" + " } }" * 7 + " } }", "BAD_REQUEST"),
+        ("{" + " ".join(f"t{n}: tenant {{ id }}" for n in range(51)) + "}", "BAD_REQUEST"),
+        ("{ ...A } fragment A on Query {" + " ".join(f"t{n}: tenant {{ id }}" for n in range(51)) + "}", "BAD_REQUEST"),
+        ("{ tenant {" + " id" * 501 + "} }", "BAD_REQUEST"),
+        ("{ tenant { id } } #" + "x" * 100_000, "BAD_REQUEST"),
+        ("{ tenant { id } } " + "\n#" * 10_001, "INVALID_DOCUMENT"),
+        ("{ tenant(" + 'a: "' * 30_000, "BAD_REQUEST"),
+    ],
+)
+def test_a_document_that_is_wrong_or_too_large_reaches_no_resolver(api: ApiWorld, document: str, code: str) -> None:
+    started = time.monotonic()
+    answer = api.post({"query": document})
+    assert answer.status_code == 200
+    assert answer.json()["errors"][0]["extensions"]["code"] == code
+    assert answer.json().get("data") is None
+    assert time.monotonic() - started < 5
+
+
+def test_fragments_that_double_are_weighed_and_not_written_out() -> None:
+    bomb = "{ ...F0 }" + "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(30))
+    with pytest.raises(BadRequest, match="root fields wide"):
+        Documents(load_schema()).prepare(bomb + "fragment F30 on Query { tenant { id } }")
+
+
+@given(depth=st.integers(1, 8), limit=st.integers(1, 8))
+def test_depth_is_counted_exactly(depth: int, limit: int) -> None:
+    schema = build_schema("type Query { q: Query x: Int }")
+    document = "{ q" * (depth - 1) + " { x }" + " }" * (depth - 1) if depth > 1 else "{ x }"
+    documents = Documents(schema, DocumentLimits(depth=limit))
+    if depth <= limit:
+        documents.prepare(document)
+    else:
+        with pytest.raises(BadRequest, match=r"levels deep|selections nested"):
+            documents.prepare(document)
+
+
+def test_a_document_is_parsed_once(api: ApiWorld) -> None:
+    def looks() -> tuple[float, float]:
+        now = counters(api)
+        hit, miss = (now.get(f'mercurios_api_documents_total{{result="{r}"}}', 0.0) for r in ("hit", "miss"))
+        return hit, miss
+
+    document = "{ tenant { id } } # parsed once"
+    hits, misses = looks()
+    for _ in range(5):
+        api.ask(document)
+    assert looks() == (hits + 4, misses + 1)
+
+
+def test_documents_are_kept_within_bounds_and_wrong_ones_not_at_all() -> None:
+    looks: list[str] = []
+    documents = Documents(load_schema(), capacity_characters=1_000, on_look=looks.append)
+    for number in range(100):
+        documents.prepare(f"{{ a{number}: tenant {{ id }} }}")
+    assert documents.characters <= 1_000
+    documents.prepare("{ a99: tenant { id } }")
+    documents.prepare("{ a0: tenant { id } }")
+    assert looks[-2:] == ["hit", "miss"]
+    for _ in range(2):
+        with pytest.raises(InvalidDocument, match="Cannot query field"):
+            documents.prepare("{ nope }")
+    assert looks[-2:] == ["miss", "miss"]
+
+
+def test_a_huge_body_is_refused_and_the_refusal_arrives(api: ApiWorld) -> None:
+    answer = api.post(b'{"query": "' + b"x" * 2_000_000 + b'"}')
+    assert answer.status_code == 413
+    assert "larger than 1,000,000 bytes" in answer.json()["errors"][0]["message"]
+    assert api.ask("{ tenant { id } }") == {"tenant": {"id": "north"}}
+
+
+def test_a_body_without_an_announced_end_is_limited_as_well(api: ApiWorld) -> None:
+    pieces = (b"x" * 100_000 for _ in range(20))
+    headers = {"Authorization": f"Bearer {api.tokens['north']}"}
+    answer = api.http.post(f"{api.url}/graphql", content=pieces, headers=headers)
+    assert answer.status_code == 413
+
+
+def test_an_endless_body_loses_the_connection(api: ApiWorld) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 400")
+
+
+# What an answer gives away
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/", 404),
+        ("GET", "/graphql", 405),
+        ("OPTIONS", "/graphql", 405),
+        ("POST", "/healthz", 405),
+        ("POST", "/graphql", 401),
+    ],
+)
+def test_headers_are_safe_on_every_answer(api: ApiWorld, method: str, path: str, status: int) -> None:
+    answer = api.http.request(method, api.url + path, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == status
+    assert "Server" not in answer.headers
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert (status == 405) == ("Allow" in answer.headers)
+    assert "tornado" not in answer.text.lower()
+
+
+def test_a_fault_is_masked_and_found_by_its_id(api: ApiWorld) -> None:
+    with capture_logs() as logs:
+        answer = api.post({"query": '{ ask(question: "boom secret-question") { text } tenant { id } }'})
+    error = answer.json()["errors"][0]
+    assert error["extensions"]["code"] == "INTERNAL_ERROR"
+    assert error["message"].startswith("internal error")
+    fault = next(entry for entry in logs if entry["event"] == "api.fault")
+    assert fault["request_id"] == error["extensions"]["requestId"] == answer.headers["X-Request-Id"]
+    assert fault["error"] == "RuntimeError"
+    assert any("toy_ask" in place for place in fault["where"])
+    assert "secret-question" not in str(logs) + answer.text
+
+
+def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("secret-detail")
+
+    monkeypatch.setattr(api.app._graphql, "answer", fail)
+    with capture_logs() as logs:
+        answer = api.post({"query": "{ tenant { id } }"})
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
+    assert "secret-detail" not in str(logs) + answer.text
+    assert [entry["outcome"] for entry in logs if entry["event"] == "api.request"] == ["fault"]
+
+
+def test_a_tenant_without_data_is_told_so(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = api.app._backend
+    monkeypatch.setattr(api.app, "_backend", replace(backend, tenants=lambda: ("west",)))
+    monkeypatch.setitem(api.tokens, "west", issue(SECRET, "west", "viewer", timedelta(minutes=1)))
+    code, message = api.fail("{ tenant { id } }", tenant="west")
+    assert code == "NO_RELEASE"
+    assert "north" not in message
+
+
+def test_a_request_leaves_one_line_without_content(api: ApiWorld) -> None:
+    with capture_logs() as logs:
+        api.ask("query Personal($q: String!) { ask(question: $q) { text } }", q="revenue of Frau Krause")
+    assert [entry["event"] for entry in logs] == ["api.request"]
+    assert {name: logs[0][name] for name in ("tenant", "operation", "outcome")} == {
+        "tenant": "north",
+        "operation": "ask",
+        "outcome": "ok",
+    }
+    assert "Krause" not in str(logs)
+    assert api.tokens["north"] not in str(logs)
+
+
+def test_counters_name_operations_and_outcomes_and_no_tenant(api: ApiWorld) -> None:
+    before = counters(api)
+    api.ask("{ tenant { id } }")
+    api.ask("{ tenant { id } metricCatalog { name } }")
+    api.ask("{ __schema { queryType { name } } }")
+    api.fail('{ metrics(names: ["x"]) { rows } }')
+    api.post(b"{")
+    api.post({"query": "{ tenant { id } }"}, tenant=None)
+    after = counters(api)
+    expected = ["tenant/ok", "several/ok", "introspection/ok", "metrics/error", "none/malformed", "none/refused"]
+    for operation, outcome in (pair.split("/") for pair in expected):
+        name = f'mercurios_api_requests_total{{operation="{operation}",outcome="{outcome}"}}'
+        assert after[name] - before.get(name, 0) == 1, name
+    assert after["mercurios_api_sessions_open"] == len(api.sessions)
+    assert not [name for name in after if "north" in name or "south" in name]
+
+
+# Many at once
+
+
+def test_many_requests_at_once_keep_their_tenants(api: ApiWorld) -> None:
+    def name(turn: int) -> bool:
+        tenant = "north" if turn % 2 else "south"
+        answer = api.ask('{ tenant { id } metrics(names: ["units"]) { rows } }', tenant=tenant)
+        return answer == {"tenant": {"id": tenant}, "metrics": {"rows": [[88088388.0 if turn % 2 else 77077377.0]]}}
+
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(name, range(100)))
+
+
+def test_one_slow_answer_does_not_hold_up_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(make_world(tmp_path, threads=2)) as api, ThreadPoolExecutor(1) as thread:
+        compile_query = api.semantics.compile
+
+        def slowly(query: object) -> object:
+            time.sleep(0.8)
+            return compile_query(query)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(api.semantics, "compile", slowly)
+        slow = thread.submit(api.ask, '{ metrics(names: ["revenue"]) { rows } }')
+        time.sleep(0.2)
+        started = time.monotonic()
+        assert api.http.get(f"{api.url}/healthz").json() == {"status": "ok"}
+        api.ask("{ metricCatalog { name } }")
+        assert time.monotonic() - started < 0.5
+        assert slow.result()["metrics"]["rows"] == [[88088388.45]]
+
+
+def test_when_too_many_wait_the_next_is_told_to_come_back(tmp_path: Path) -> None:
+    with listening(make_world(tmp_path, max_waiting=0)) as api:
+        answer = api.post({"query": "{ tenant { id } }"})
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
+# Starting and stopping
+
+
+def test_a_port_in_use_is_a_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1 port {port}: .* another one with --port"):
+            listen(port, "127.0.0.1")
+    with pytest.raises(ConfigError, match="expected 0 to 65535"):
+        listen(99_999, "127.0.0.1")
+
+
+def test_a_short_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.api_world.SECRET", "short")
+    with pytest.raises(ConfigError, match="expected 32 or more"):
+        make_world(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_after_its_last_answer(tmp_path: Path, number: signal.Signals) -> None:
+    script = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from tests.api_world import make_world
+        from mercurios.api.server import serve
+        api = make_world(Path(sys.argv[1]))
+        compile_query = api.semantics.compile
+        def slowly(query):
+            time.sleep(0.5)
+            return compile_query(query)
+        api.semantics.compile = slowly
+        def announce(url):
+            print("ready", url, api.tokens["north"], api.semantics.compiled, flush=True)
+        serve(api.app, 0, announce=announce)
+        print("stopped", flush=True)
+        """
+    )
+    here = os.pathsep.join([str(Path(__file__).parent.parent), *filter(None, sys.path)])
+    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": here})
+    assert server.stdout is not None
+    try:
+        line = next(line for line in server.stdout if line.startswith("ready"))
+        _, url, token, compiled = line.split()
+        assert compiled == "1", "warmed up before it says that it is ready"
+        with ThreadPoolExecutor(1) as thread:
+            body = {"query": '{ metrics(names: ["revenue"]) { rows } }'}
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = thread.submit(httpx.post, url, json=body, headers=headers, trust_env=False)
+            time.sleep(0.2)
+            server.send_signal(number)
+            assert answer.result().json() == {"data": {"metrics": {"rows": [[88088388.45]]}}}
+        assert "stopped" in server.stdout.read()
+        assert server.wait(timeout=20) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+# Values
+
+
+@given(st.decimals(-(10**12), 10**12, places=2, allow_nan=False))
+def test_money_keeps_its_cents(amount: Decimal) -> None:
+    shown = plain(amount)
+    assert isinstance(shown, float)
+    assert Decimal(repr(shown)) == amount
+
+
+def test_cells_are_json_scalars() -> None:
+    assert [plain(value) for value in (None, True, "x", 1, float("nan"), float("-inf"), date(2017, 1, 2))] == [
+        None,
+        True,
+        "x",
+        1,
+        None,
+        None,
+        "2017-01-02",
+    ]

@@ -1,0 +1,135 @@
+"""A token of one merchant never shows a row of the other: through any field, with any arguments."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.api_world import MARKS, OTHER, ApiWorld, listening, make_world, rows_of
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    with listening(make_world(tmp_path_factory.mktemp("isolation"))) as running:
+        yield running
+
+
+def keys_of(tenant: str) -> list[str]:
+    """What a spy knows of the other merchant: names and numbers, whole and mistyped, and SQL to get out with."""
+    word, mark = MARKS[tenant]
+    numbers = [str(mark * factor + 1) for factor in (100, 1_000, 100_000)]
+    whole = [f"{word} bakery", f"{word} grocery", *numbers, tenant]
+    return whole + [name[:-1] for name in whole] + ["", "%", "' or '1'='1", "x') or true --", f"tenant_id = '{tenant}'"]
+
+
+KEYS = st.sampled_from([*keys_of("north"), *keys_of("south")])
+NAMES = st.lists(st.sampled_from(["revenue", "units"]), min_size=1, max_size=2, unique=True)
+DIMENSIONS = st.lists(st.sampled_from(["branch", "category", "tenant_id", "department"]), max_size=2, unique=True)
+FILTERS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "dimension": st.sampled_from(["branch", "category"]),
+            "op": st.sampled_from(["EQ", "NE", "IN", "NOT_IN"]),
+            "values": st.lists(KEYS | st.sampled_from([7701, 8801]), max_size=3),
+        }
+    ),
+    max_size=2,
+)
+VARIABLES = st.fixed_dictionaries(
+    {
+        "names": NAMES,
+        "groupBy": DIMENSIONS,
+        "grain": st.sampled_from(["DAY", "MONTH", None]),
+        "where": FILTERS,
+        "from": st.dates(date(2017, 1, 1), date(2018, 12, 31)).map(str) | st.none(),
+        "level": st.sampled_from(["CATEGORY", "BRANCH"]),
+        "key": KEYS,
+        "horizon": st.integers(-1, 400) | st.none(),
+        "customer": KEYS,
+        "limit": st.integers(-1, 200) | st.none(),
+        "question": KEYS.map(lambda key: f"revenue of {key}"),
+    }
+)
+FIELDS = {
+    "names: [String!]!, groupBy: [String!], grain: Grain, from: Date, where: [Filter!]": (
+        "metrics(names: $names, groupBy: $groupBy, grain: $grain, from: $from, where: $where)"
+        " { columns rows release sql }"
+    ),
+    "level: ForecastLevel!, key: String!, horizon: Int": (
+        "forecast(level: $level, key: $key, horizon: $horizon)"
+        " { points { date mean lo80 hi80 lo95 hi95 } model cutoff }"
+    ),
+    "customer: String!, limit: Int": (
+        "recommendations(customer: $customer, limit: $limit) { article label score reason }"
+    ),
+    "question: String!": "ask(question: $question) { status text columns rows query sources release }",
+    "": "tenant { id name currency timeZone locale release { id at asOf tables { name rows } } }",
+}
+
+
+@pytest.mark.parametrize("tenant", ["north", "south"])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(field=st.sampled_from(list(FIELDS)), variables=VARIABLES)
+@example(field="", variables={})
+def test_no_field_shows_a_row_of_the_other(api: ApiWorld, tenant: str, field: str, variables: dict[str, Any]) -> None:
+    used = {name: variables[name] for name in re.findall(r"(\w+):", field)}
+    header = "query(" + ", ".join(f"${part}" for part in field.split(", ")) + ")" if field else "query"
+    answer = api.post({"query": f"{header} {{ {FIELDS[field]} }}", "variables": used}, tenant=tenant)
+    assert answer.status_code == 200
+    assert "INTERNAL_ERROR" not in answer.text
+    assert not leaks(answer.text, OTHER[tenant], given=list(strings_in(used)))
+
+
+def leaks(text: str, tenant: str, *, given: list[str]) -> list[str]:
+    """What the text holds of the tenant beyond what the asker wrote himself."""
+    for name in given:
+        text = text.replace(f"'{name}'", "")  # as an error repeats it, and as SQL quotes it
+    word, mark = MARKS[tenant]
+    return re.findall(rf"{word}[^\"]*|(?<![\d.]){mark}\d\d+", text)
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Every string and number an asker wrote."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(part)
+    elif value is not None:
+        yield str(value)
+
+
+@pytest.mark.parametrize("tenant", ["north", "south"])
+def test_the_search_for_leaks_would_find_one(api: ApiWorld, tenant: str) -> None:
+    """The asker's own rows are found by the same search, so that silence above means something."""
+    branch = str(rows_of(tenant)["mart_sales_daily"][0]["branch"])
+    customer = str(rows_of(tenant)["dim_customers"][0]["customer_number"])
+    documents = [
+        "{ tenant { name } }",
+        '{ metrics(names: ["revenue"]) { rows } }',
+        f'{{ forecast(level: BRANCH, key: "{branch}") {{ points {{ hi80 }} }} }}',
+        f'{{ forecast(level: BRANCH, key: "{branch[:-1]}") {{ model }} }}',
+        f'{{ recommendations(customer: "{customer}") {{ article reason }} }}',
+        '{ ask(question: "revenue") { text } }',
+    ]
+    for document in documents:
+        assert leaks(api.post({"query": document}, tenant=tenant).text, tenant, given=[]), document
+
+
+@pytest.mark.parametrize("tenant", ["north", "south"])
+def test_the_session_itself_holds_one_tenant(api: ApiWorld, tenant: str) -> None:
+    session = api.sessions.get(tenant)
+    for table in session.release.tables:
+        ids = session.query("select distinct tenant_id from query_table(?)", [f"marts.{table.name}"])
+        assert set(ids["tenant_id"].to_pylist()) <= {tenant}
+
+
+def test_a_shared_cache_does_not_join_tenants(api: ApiWorld) -> None:
+    document = {"query": '{ metrics(names: ["revenue"], groupBy: ["category"]) { rows } }'}
+    for _ in range(2):
+        for tenant in MARKS:
+            text = api.post(document, tenant=tenant).text
+            assert leaks(text, tenant, given=[])
+            assert not leaks(text, OTHER[tenant], given=[])

