@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Sequence
 
+from mercurios.jobs.query import QueryReport
+from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from mercurios.jobs.export import ExportReport
 from mercurios.jobs.ingest import IngestReport
-from mercurios.jobs.query import QueryReport
-from mercurios.jobs.retrain import RetrainReport
-from mercurios.jobs.transform import TransformReport
 
 
 def batches(reports: Sequence[IngestReport]) -> None:
@@ -62,7 +62,12 @@ def scores(reports: Sequence[RetrainReport]) -> None:
 def answers(reports: Sequence[QueryReport]) -> None:
     """Question, status and answer."""
     rows = [
-        {"tenant": report.tenant_id, "question": asked.question, "status": asked.answer.status, "answer": asked.answer.text}
+        {
+            "tenant": report.tenant_id,
+            "question": asked.question,
+            "status": asked.answer.status,
+            "answer": asked.answer.text,
+        }
         for report in reports
         for asked in report.answers
     ]

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
+from mercurios.jobs.index import IndexReport
+from mercurios.jobs.index import index as index_job
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from mercurios import wiring
-from mercurios.jobs.index import IndexReport
-from mercurios.jobs.index import index as index_job
 
 
 @task(task_run_name="index-{tenant_id}", cache_policy=NO_CACHE)

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mercurios.jobs.index import IndexReport
+from mercurios.jobs.query import QueryReport
+from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
 from prefect import flow
 
 from flows.export import export
@@ -12,11 +16,7 @@ from flows.query import query
 from flows.retrain import retrain
 from flows.transform import transform
 from mercurios.jobs.export import ExportReport
-from mercurios.jobs.index import IndexReport
 from mercurios.jobs.ingest import IngestReport
-from mercurios.jobs.query import QueryReport
-from mercurios.jobs.retrain import RetrainReport
-from mercurios.jobs.transform import TransformReport
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
+from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.retrain import retrain as retrain_job
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
 from mercurios import wiring
-from mercurios.jobs.retrain import RetrainReport
-from mercurios.jobs.retrain import retrain as retrain_job
 
 
 @task(task_run_name="retrain-{tenant_id}", cache_policy=NO_CACHE)

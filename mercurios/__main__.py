@@ -32,12 +32,17 @@ def demo() -> None:
 @app.command()
 def sandbox(
     data: Annotated[
-        Path | None, typer.Option(help="Folder of Parquet files, one per entity (sale.parquet …), instead of the journey.")
+        Path | None,
+        typer.Option(help="Folder of Parquet files, one per entity (sale.parquet …), instead of the journey."),
     ] = None,
-    merchant: Annotated[str | None, typer.Option(help="Tenant id of the folder's merchant; its name unless said.")] = None,
+    merchant: Annotated[
+        str | None, typer.Option(help="Tenant id of the folder's merchant; its name unless said.")
+    ] = None,
     currency: Annotated[str, typer.Option(help="Currency of the folder's merchant.")] = "EUR",
     time_zone: Annotated[str, typer.Option(help="Time zone of the folder's merchant.")] = "Europe/Berlin",
-    port: Annotated[int | None, typer.Option(min=1, max=65000, help="Token port; merchants take the next ones.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65000, help="Token port; merchants take the next ones.")
+    ] = None,
 ) -> None:
     """Serve a stand-in of the ProHandel API on loopback and write tenant files that point at it."""
     from mercurios.config import Settings

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     llm: str = Field("none:", description="none: or the base URL of an OpenAI-compatible server")
     llm_model: str = Field("", description="model name to ask for at the LLM server")
     llm_key: SecretStr = Field(SecretStr(""), description="key for the LLM server")
-    embedder: str = Field("use-multilingual", description="use-multilingual, or the folder of a sentence-transformers model")
+    embedder: str = Field(
+        "use-multilingual", description="use-multilingual, or the folder of a sentence-transformers model"
+    )
     token_secret: SecretStr = Field(SecretStr(""), description="signs API tokens; made and kept under home when empty")
     snowflake_private_key: SecretStr = Field(SecretStr(""), description="PEM of the service user's private key")
     tenants: Path | None = Field(None, description="folder of tenant files; home/tenants when empty")

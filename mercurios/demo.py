@@ -1,6 +1,6 @@
 """The demonstration: a stand-in of the merchants' system, the whole pipeline, and a summary a person can read.
 
-    mercurios demo
+mercurios demo
 """
 
 import subprocess
@@ -32,7 +32,16 @@ class FolderMerchant:
 
 def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant | None, port: int | None) -> None:
     """Serve the Complete Journey, or one folder, until interrupted; writes tenant files that point here."""
-    from mercurios.sandbox import PROFILES, Profile, RunningSandbox, enrol, load_folder, prepare_journey, serve, write_tenant_files
+    from mercurios.sandbox import (
+        PROFILES,
+        Profile,
+        RunningSandbox,
+        enrol,
+        load_folder,
+        prepare_journey,
+        serve,
+        write_tenant_files,
+    )
 
     with console.shown("sandbox"):
         if folder is None:

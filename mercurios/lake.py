@@ -24,7 +24,8 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression, EqualTo, In
 from pyiceberg.table import Table as IcebergTable
 
 from mercurios.errors import ConfigError, LakeError, NoRelease, Transient
-from mercurios.tables import TABLES, UTC as UTC_TIMESTAMP
+from mercurios.tables import TABLES
+from mercurios.tables import UTC as UTC_TIMESTAMP
 
 NAMESPACE = "lake"
 _RELEASES = f"{NAMESPACE}.releases"

@@ -60,7 +60,9 @@ def _from_prefect_block(ref: SecretRef) -> str:
     try:
         return str(Secret.load(ref.place, _sync=True).get())  # type: ignore[call-arg, union-attr]
     except ValueError as error:
-        raise ConfigError(f"no Secret block {ref.place!r} on the Prefect server; create it there and run again") from error
+        raise ConfigError(
+            f"no Secret block {ref.place!r} on the Prefect server; create it there and run again"
+        ) from error
 
 
 def _from_aws(ref: SecretRef) -> str:

@@ -48,7 +48,9 @@ def open_session(reader: Reader) -> Session:
     for table in reader.release.tables:
         rows = reader.table(table.name)
         if table.name == "dim_tenants" and not rows.num_rows:
-            raise NoRelease(f"release {reader.release.id} holds nothing of tenant {reader.tenant_id!r}; export it first")
+            raise NoRelease(
+                f"release {reader.release.id} holds nothing of tenant {reader.tenant_id!r}; export it first"
+            )
         connection.register("incoming", rows)
         connection.execute(f'create table {SCHEMA}."{table.name}" as from incoming')
         connection.unregister("incoming")

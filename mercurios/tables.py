@@ -30,7 +30,8 @@ class Table:
 def _table(name: str, grain: str, origin: str, key: str, columns: dict[str, pa.DataType]) -> Table:
     required = {"tenant_id", *key.split()}
     fields = [
-        pa.field(column, kind, nullable=column not in required) for column, kind in {"tenant_id": pa.string(), **columns}.items()
+        pa.field(column, kind, nullable=column not in required)
+        for column, kind in {"tenant_id": pa.string(), **columns}.items()
     ]
     return Table(name, grain, origin, ("tenant_id", *key.split()), pa.schema(fields))
 

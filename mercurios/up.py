@@ -102,7 +102,16 @@ def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080)
 def _services(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> Sequence[Service]:
     prefect = str(_BIN / "prefect")
     mercurios = (_PYTHON, "-m", "mercurios")
-    mlflow = ("--backend-store-uri", settings.mlflow_url, "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1")
+    mlflow = (
+        "--backend-store-uri",
+        settings.mlflow_url,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(mlflow_port),
+        "--workers",
+        "1",
+    )
     return (
         Service("sandbox", (*mercurios, "sandbox"), f"http://127.0.0.1:{settings.sandbox_port}/"),
         Service(

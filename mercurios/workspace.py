@@ -39,7 +39,9 @@ class Workspace:
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def metrics(self, *names: str, group_by: tuple[str, ...] = (), grain: Grain | None = None, **rest: Any) -> pl.DataFrame:
+    def metrics(
+        self, *names: str, group_by: tuple[str, ...] = (), grain: Grain | None = None, **rest: Any
+    ) -> pl.DataFrame:
         """Answer a metric query as a frame; `rest` are further fields of `MetricQuery` (start, end, where, limit …)."""
         result = run(self.semantics, self.session, MetricQuery(names, group_by=group_by, grain=grain, **rest))
         return pl.DataFrame([list(row) for row in result.rows], schema=list(result.columns), orient="row")

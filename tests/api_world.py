@@ -5,6 +5,7 @@ in any answer as plain text.
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _points(level: str, key: str, mark: int, step_days: int, steps: int) -> list[dict[str, Any]]:
-    bounds = {"lo80": mark * 1.0, "hi80": mark * 100.0, "lo95": mark * 0.1, "hi95": mark * 1000.0}
+    bounds = {"lo80": mark * 1.0, "hi80": mark * 100.0, "lo95": math.nan, "hi95": None}
     return [
         {"level": level, "key": key, "ds": CUTOFF + timedelta(days=1 + step_days * n), "mean": mark * 10.0 + n}
         | {"model": "AutoETS", "model_version": "1", "cutoff": CUTOFF}

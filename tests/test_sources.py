@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercurios.errors import AuthenticationFailed, MalformedPage, SourceError, SourceUnavailable
-from mercurios.sandbox import Faults, Merchant, Profile, Rules, running
+from mercurios.sandbox import Faults, Merchant, Profile, Rules, RunningSandbox, running
 from mercurios.sandbox.shapes import SHAPES
 from mercurios.sources.contracts import CONTRACTS, CUSTOMER, SALE, Contract, Field, Kind
 from mercurios.sources.conversion import EXACT, convert
 from mercurios.sources.prohandel import MOST_EMPTY_PAGES, ProHandel
+from mercurios.sources.retrying import Patience
 from tests.prohandel_double import KEY, SECRET, Double, Waits, content, status, tenant, unreachable
 from tests.tiny import tiny_merchant
 
@@ -53,9 +54,7 @@ BROKEN: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.INTEGER: NESTED | st.booleans() | st.sampled_from([1.5, 2.0**53 + 2, 2**63, "1", "", -0.1]),
     Kind.NUMBER: NESTED | st.booleans() | st.sampled_from(["1.0", "1,50", "", math.inf]),
     Kind.BOOLEAN: NESTED | st.sampled_from([0, 1, 1.0, "true", ""]),
-    Kind.TIMESTAMP: NESTED
-    | NUMBERS
-    | st.sampled_from(NO_MOMENTS),
+    Kind.TIMESTAMP: NESTED | NUMBERS | st.sampled_from(NO_MOMENTS),
 }
 
 
@@ -86,6 +85,7 @@ def expected(field: Field, value: Any) -> Any:
 ANY_CONTRACT = st.sampled_from(list(CONTRACTS.values()))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_sound_records_come_through_typed_and_unchanged(data: st.DataObject) -> None:
     contract = data.draw(ANY_CONTRACT)
@@ -97,6 +97,7 @@ def test_sound_records_come_through_typed_and_unchanged(data: st.DataObject) -> 
         assert converted.frame[field.column].to_list() == [expected(field, r.get(field.name)) for r in given_records]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_broken_field_is_quarantined_with_its_reason_and_nothing_else_is(data: st.DataObject) -> None:
     contract = data.draw(ANY_CONTRACT)
@@ -115,6 +116,7 @@ def test_any_broken_field_is_quarantined_with_its_reason_and_nothing_else_is(dat
     assert set(json.loads(quarantined.record)) <= {field.name for field in contract.kept}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_required_field_must_be_there(data: st.DataObject) -> None:
     contract = data.draw(ANY_CONTRACT)
@@ -127,7 +129,7 @@ def test_a_required_field_must_be_there(data: st.DataObject) -> None:
     assert quarantined.reasons == (f"{field.name}: expected {field.kind.value}, got {got}",)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(list(Kind)), st.booleans(), st.data())
 def test_a_page_is_read_as_its_records_one_by_one_are(kind: Kind, is_nullable: bool, data: st.DataObject) -> None:
     """The fast way over columns and the exact way over values accept the same and mean the same."""
@@ -212,49 +214,57 @@ def merchant(name: str, faults: Faults | None = None) -> Merchant:
     )
 
 
+def opened(folder: Path, sandbox: RunningSandbox, patience: Patience | None = None, page_size: int = 1000) -> ProHandel:
+    return ProHandel(tenant(folder, auth_url=sandbox.auth_url, page_size=page_size), patience=patience)
+
+
 def read_all(source: ProHandel, entity: str) -> list[Any]:
     return [record for page in source.read(entity) for record in page.records]
 
 
 def test_reads_every_record_of_every_entity_once(tmp_path: Path) -> None:
     north = merchant("north")
-    with running([north], rules=Rules(max_page_size=97)) as sandbox:
-        with ProHandel(tenant(tmp_path, auth_url=sandbox.auth_url, page_size=1000)) as source:
-            for entity, frame in north.entities.items():
-                if entity in source.contracts:
-                    ids = [record["id"] for record in read_all(source, entity)]
-                    assert len(ids) == len(set(ids)) == frame.height, entity
-            assert read_all(source, "staff") == []
+    with (
+        running([north], rules=Rules(max_page_size=97)) as sandbox,
+        opened(tmp_path, sandbox, page_size=1000) as source,
+    ):
+        for entity, frame in north.entities.items():
+            if entity in source.contracts:
+                ids = [record["id"] for record in read_all(source, entity)]
+                assert len(ids) == len(set(ids)) == frame.height, entity
+        assert read_all(source, "staff") == []
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])
 def test_what_passes_is_waited_for(tmp_path: Path, code: int) -> None:
     faults = Faults(status_pages={("sale", 2): code}, retry_after_seconds=7)
     waits = Waits()
-    with running([merchant("north", faults)]) as sandbox:
-        given_tenant = tenant(tmp_path, auth_url=sandbox.auth_url, page_size=1000)
-        with ProHandel(given_tenant, patience=waits.patience()) as source:
-            assert len(read_all(source, "sale")) == tiny_merchant(1)["sale"].height
+    with running([merchant("north", faults)]) as sandbox, opened(tmp_path, sandbox, waits.patience()) as source:
+        assert len(read_all(source, "sale")) == tiny_merchant(1)["sale"].height
     assert waits.slept == ([] if code == 401 else [7.0])
 
 
 def test_what_lasts_is_given_up(tmp_path: Path) -> None:
     faults = Faults(status_pages={("sale", 1): 503}, times=99, retry_after_seconds=3)
     waits = Waits()
-    with running([merchant("north", faults)]) as sandbox:
-        given_tenant = tenant(tmp_path, auth_url=sandbox.auth_url)
-        with ProHandel(given_tenant, patience=waits.patience(attempts=4)) as source:
-            with pytest.raises(SourceUnavailable, match=r"/api/v2/sale: the server answers 503 and asks to wait 3 s"):
-                read_all(source, "sale")
+    words = "/api/v2/sale: the server answers 503 and asks to wait 3 s"
+    with (
+        running([merchant("north", faults)]) as sandbox,
+        opened(tmp_path, sandbox, waits.patience(attempts=4)) as source,
+        pytest.raises(SourceUnavailable, match=words),
+    ):
+        read_all(source, "sale")
     assert waits.slept == [3.0, 3.0, 3.0]
 
 
 def test_a_page_that_is_no_json_names_entity_page_and_beginning(tmp_path: Path) -> None:
     faults = Faults(not_json_pages={("sale", 3)})
-    with running([merchant("north", faults)]) as sandbox:
-        with ProHandel(tenant(tmp_path, auth_url=sandbox.auth_url, page_size=1000)) as source:
-            with pytest.raises(MalformedPage, match=r"sale page 3: expected a JSON array, got .*<html>"):
-                read_all(source, "sale")
+    with (
+        running([merchant("north", faults)]) as sandbox,
+        opened(tmp_path, sandbox) as source,
+        pytest.raises(MalformedPage, match=r"sale page 3: expected a JSON array, got .*<html>"),
+    ):
+        read_all(source, "sale")
 
 
 def test_a_wrong_secret_is_said_without_saying_it(tmp_path: Path) -> None:
@@ -354,9 +364,9 @@ def test_a_cut_page_is_told_without_anybodys_data(tmp_path: Path) -> None:
 
 def test_silence_is_waited_for_with_growing_pauses_and_then_given_up(tmp_path: Path) -> None:
     double, waits = Double({"sale": [ONE]}, first=[unreachable] * 5), Waits()
-    with source_of(double, tmp_path, waits, attempts=5, first_seconds=1.0) as source:
-        with pytest.raises(SourceUnavailable, match="no answer \\(ConnectError\\)"):
-            read_all(source, "sale")
+    source = source_of(double, tmp_path, waits, attempts=5, first_seconds=1.0)
+    with source, pytest.raises(SourceUnavailable, match=r"no answer \(ConnectError\)"):
+        read_all(source, "sale")
     for number, pause in enumerate(waits.slept):
         assert 2**number <= pause <= 2**number + 1
     assert len(waits.slept) == 4
@@ -409,9 +419,9 @@ def test_a_login_without_tokens_or_server_is_told(tmp_path: Path, tokens: dict[s
 
 def test_a_login_somewhere_else_is_told(tmp_path: Path) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(404))
-    with ProHandel(tenant(tmp_path), transport=transport) as source:
-        with pytest.raises(SourceError, match="expected 200 with tokens, got 404; check auth_url"):
-            read_all(source, "sale")
+    words = "expected 200 with tokens, got 404; check auth_url"
+    with ProHandel(tenant(tmp_path), transport=transport) as source, pytest.raises(SourceError, match=words):
+        read_all(source, "sale")
 
 
 def test_secrets_and_tokens_are_in_no_text_form(tmp_path: Path) -> None:

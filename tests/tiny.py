@@ -51,11 +51,25 @@ def _with_ids(entity: str, seed: int, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _categories() -> pl.DataFrame:
     departments = [
-        {"number": n, "name": name, "mainCategoryNumber": n, "generalCategoryNumber": n, "taxNumber": 1, "isServiceCategory": False}
+        {
+            "number": n,
+            "name": name,
+            "mainCategoryNumber": n,
+            "generalCategoryNumber": n,
+            "taxNumber": 1,
+            "isServiceCategory": False,
+        }
         for n, name in DEPARTMENTS.items()
     ]
     leaves = [
-        {"number": n, "name": name, "mainCategoryNumber": m, "generalCategoryNumber": m, "taxNumber": t, "isServiceCategory": s}
+        {
+            "number": n,
+            "name": name,
+            "mainCategoryNumber": m,
+            "generalCategoryNumber": m,
+            "taxNumber": t,
+            "isServiceCategory": s,
+        }
         for n, (name, m, t, s) in CATEGORIES.items()
     ]
     return pl.DataFrame(departments + leaves)
@@ -108,7 +122,9 @@ def _sales(random: np.random.Generator, seed: int, articles: pl.DataFrame, lines
                 continue
             for _ in range(int(random.poisson(lines_a_day / 3 * (1.4 if day.weekday() == 5 else 1)))):
                 counter = (counter + 1) % 1_000_000
-                rows += _receipt(random, branch, day, counter, [chosen[i] for i in random.choice(len(chosen), 2, p=weights)])
+                rows += _receipt(
+                    random, branch, day, counter, [chosen[i] for i in random.choice(len(chosen), 2, p=weights)]
+                )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

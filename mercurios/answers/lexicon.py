@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from mercurios.retrieval import load_glossary
-from mercurios.retrieval.wording import skeleton
+from mercurios.retrieval.wording import skeleton, skeletons
 
 LANGUAGES = ("de", "en")
 Words = tuple[str, ...]
@@ -70,14 +70,21 @@ class Lexicon:
         )
 
 
-@lru_cache(maxsize=1)
-def load_lexicon() -> Lexicon:
-    """The lexicon that comes with Mercurios."""
+@lru_cache(maxsize=8)
+def load_lexicon(synonyms: tuple[tuple[str, str], ...] = ()) -> Lexicon:
+    """The lexicon that comes with Mercurios.
+
+    synonyms: metric and name, as the metrics' definitions give them; what the lexicon says of a phrase comes first, so
+    that a name which may mean several things stays one that is asked back.
+    """
     raw = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
     phrases: dict[str, dict[Words, Meaning]] = {language: {} for language in LANGUAGES}
     for meaning, languages, words in _entries(raw):
         for language in languages:
             phrases[language].setdefault(words, meaning)
+    for metric, name in synonyms:
+        for language in LANGUAGES:
+            phrases[language].setdefault(skeletons(name), Meaning("metric", metric))
     return Lexicon(phrases, **{name: frozenset(words[0] for words in _phrases(raw[name])) for name in _WORD_LISTS})
 
 
@@ -103,7 +110,7 @@ def _glossary() -> Iterator[tuple[Meaning, tuple[str, ...], Words]]:
         meaning = Meaning("metric", term.metric) if term.metric else Meaning("kpi", key)
         for names in term.names.values():
             for name in names:
-                yield meaning, LANGUAGES, tuple(skeleton(word) for word in re.findall(r"[^\W_]+", name))
+                yield meaning, LANGUAGES, skeletons(name)
 
 
 def _listed(meaning: Meaning, listed: Mapping[str, str]) -> Iterator[tuple[Meaning, tuple[str, ...], Words]]:

@@ -119,8 +119,10 @@ class _Reader:
         if first.number == 0:  # a day alone takes the month of the end
             first = replace(first, number=end.end.month, year=end.end.year)
         start = first.resolve(end.start) if first.year is None else first.resolve(self.anchor)
-        if first.year is not None and last.year is None:
+        if first.year is not None and last.year is None and start is not None:
             end = replace(last, year=first.year).resolve(self.anchor)
+            if end is not None and end.end < start.start:
+                end = replace(last, year=first.year + 1).resolve(self.anchor)
         if start is None or end is None or start.start > end.end:
             return None
         return Period(start.start, end.end)
@@ -224,7 +226,7 @@ class _Reader:
     def _written_date(self, at: int) -> _Found | None:
         word = self.word(at) or ""
         if found := re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", word):
-            return _Found(Moment("DAY", int(found[2]), int(found[1]), int(found[3])), at + 1)
+            return _Found(_checked(Moment("DAY", int(found[2]), int(found[1]), int(found[3]))), at + 1)
         if found := re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4}|\d\d)?", word):
             year = None if not found[3] else int(found[3]) + (2000 if len(found[3]) == 2 else 0)
             after = at + 1
@@ -233,6 +235,8 @@ class _Reader:
             return _Found(_checked(Moment("DAY", int(found[2]), year, int(found[1]))), after)
         if found := re.fullmatch(r"(\d{1,2})[./](\d{4})", word):
             return _Found(_checked(Moment("MONTH", int(found[1]), int(found[2]))), at + 1)
+        if found := re.fullmatch(r"(\d{4})-(\d\d)", word):
+            return _Found(_checked(Moment("MONTH", int(found[2]), int(found[1]))), at + 1)
         if found := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", word):
             return _Found(self._slashed(*(int(part) for part in found.groups())), at + 1)
         return None

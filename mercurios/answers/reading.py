@@ -8,6 +8,7 @@ Words that change nothing are gone. The planner has to use every tag that is lef
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from mercurios.answers import names, periods
 from mercurios.answers.language import detect_language
@@ -57,11 +58,26 @@ class Reading:
 
 def read(question: str, context: Context) -> Reading:
     """Read a question of one tenant; nothing is decided yet, and no word is lost but those that change nothing."""
-    lexicon = load_lexicon()
+    lexicon = _lexicon(context)
     tokens = _corrected(tokenize(question, lexicon), context, lexicon)
     language = detect_language(tokens, lexicon) or context.language
     tags = _Reader(question, tokens, language, context, lexicon).tags()
     return Reading(question, tokens, tuple(tag for tag in tags if tag.role != "stop"), language)
+
+
+def language_of(question: str, context: Context) -> str:
+    """The language a question is in, or the merchant's when the words do not tell."""
+    lexicon = _lexicon(context)
+    return detect_language(tokenize(question, lexicon), lexicon) or context.language
+
+
+def _lexicon(context: Context) -> Lexicon:
+    synonyms = [
+        (metric.name, name)
+        for metric in context.catalog
+        for name in chain(metric.label.values(), *metric.synonyms.values())
+    ]
+    return load_lexicon(tuple(synonyms))
 
 
 def _corrected(tokens: tuple[Token, ...], context: Context, lexicon: Lexicon) -> tuple[Token, ...]:
@@ -252,7 +268,8 @@ class _Reader:
 
     def _by_meaning(self, first: int, after: int) -> Tag:
         text = " ".join(token.text for token in self.tokens[first:after])
-        if after - first > 5 or any(token.word in self.lexicon.everyday_names for token in self.tokens[first:after]):
+        words = [token.word for token in self.tokens[first:after]]
+        if len(words) > 5 or all(word in self.lexicon.everyday_names for word in words):
             return self._tag("unknown", first, after)
         named = names.by_meaning(self.context.index, text)
         return self._value(first, after, named) if named.entry or named.candidates else self._tag("unknown", first, after)

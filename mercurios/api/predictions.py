@@ -7,14 +7,18 @@ Both are data in the release, so nothing is predicted while somebody waits.
 """
 
 import difflib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from mercurios.errors import BadRequest, NoChampion
 from mercurios.serving import Session
 
 MAX_HORIZON_DAYS = 365
 MAX_RECOMMENDATIONS = 100
+_ENDS = ("lo80", "hi80", "lo95", "hi95")
 _STEP_DAYS = {"category": 7, "branch": 1}
 _LARGEST_NUMBER = 2**63 - 1
 
@@ -71,12 +75,7 @@ def forecast(session: Session, level: str, key: str, *, horizon_days: int) -> Fo
     cutoff, model = rows[0]["cutoff"], rows[0]["model"]
     _check_horizon(kind, horizon_days, first=rows[0]["ds"], last=rows[-1]["ds"], cutoff=cutoff)
     end = cutoff + timedelta(days=horizon_days)
-    points = (
-        ForecastPoint(row["ds"], row["mean"], row["lo80"], row["hi80"], row["lo95"], row["hi95"])
-        for row in rows
-        if row["ds"] <= end
-    )
-    return Forecast(tuple(points), model, cutoff)
+    return Forecast(tuple(_point(row) for row in rows if row["ds"] <= end), model, cutoff)
 
 
 def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommendation, ...]:
@@ -100,6 +99,12 @@ def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommend
     return tuple(
         Recommendation(str(row["article_number"]), row["label"], row["score"], row["reason"] or "") for row in rows
     )
+
+
+def _point(row: Mapping[str, Any]) -> ForecastPoint:
+    # A model without intervals leaves their ends empty, and a frame may have turned "empty" into NaN.
+    ends = {name: row[name] if row[name] is not None and math.isfinite(row[name]) else None for name in _ENDS}
+    return ForecastPoint(row["ds"], row["mean"], **ends)
 
 
 def _require(session: Session, table: str) -> None:

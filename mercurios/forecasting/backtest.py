@@ -1,13 +1,13 @@
 """Rolling backtest: every candidate forecasts the same past windows, knowing only what lay before them.
 
-    trial = backtest(panel, candidates, horizon=28, folds=4)
-    trial.best().name
-    trial.score("SeasonalNaive").wape
+trial = backtest(panel, {"AutoETS": AutoETS(season_length=7), …}, horizon=28, folds=4)
+trial.best().name
+trial.score("SeasonalNaive").wape
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,7 +24,7 @@ class CandidateScore:
     """One candidate over all windows; fractions.
 
     fold_wapes: oldest window first. coverage80 and coverage95: with intervals made from the windows before, so the
-    oldest window only lends its errors. seconds: wall time of its forecasts; an ensemble's members count for themselves.
+    oldest window only lends its errors. seconds: wall time; the members of an ensemble count for themselves.
     """
 
     name: str
@@ -38,12 +38,12 @@ class CandidateScore:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Scores in the order of the candidates, and what they rest on.
+    """Candidates by name, their scores in the same order, and what they rest on.
 
-    scored: one row per (candidate, unique_id, ds); fold (0 is the oldest), y, mean, spread. Closed periods are left out.
+    scored: one row per (candidate, unique_id, ds); fold (0 is the oldest), y, mean, spread, floor. No closed periods.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: Mapping[str, Candidate]
     scores: tuple[CandidateScore, ...]
     scored: pl.DataFrame
 
@@ -53,10 +53,6 @@ class Backtest:
             if score.name == name:
                 return score
         raise ModelError(f"{name!r} was not in the backtest; it held {', '.join(s.name for s in self.scores)}")
-
-    def candidate(self, name: str) -> Candidate:
-        """One candidate; raises ModelError when it was not part of the backtest."""
-        return self.candidates[self.scores.index(self.score(name))]
 
     def best(self) -> CandidateScore:
         """The lowest WAPE; of equals the first, in the order of the candidates."""
@@ -72,7 +68,7 @@ class Backtest:
 
 def backtest(
     panel: Panel,
-    candidates: Sequence[Candidate],
+    candidates: Mapping[str, Candidate],
     *,
     horizon: int,
     folds: int,
@@ -88,14 +84,13 @@ def backtest(
     truth = _truth(panel, panels, horizon)
     made: dict[Candidate, list[pl.DataFrame]] = {}
     scores, scored = [], []
-    for candidate in candidates:
+    for name, candidate in candidates.items():
         started = time.perf_counter()
-        forecasts = _roll(candidate, panels, horizon, made)
-        rows = _match(candidate, forecasts, truth)
-        scores.append(_score(candidate.name, rows, time.perf_counter() - started))
+        rows = _match(name, _roll(candidate, panels, horizon, made), truth)
+        scores.append(_score(name, rows, time.perf_counter() - started))
         scored.append(rows)
         on_done(1)
-    return Backtest(tuple(candidates), tuple(scores), pl.concat(scored))
+    return Backtest(dict(candidates), tuple(scores), pl.concat(scored))
 
 
 def _require_length(panel: Panel, periods: int) -> None:
@@ -128,14 +123,14 @@ def _roll(
     return made[candidate]
 
 
-def _match(candidate: Candidate, forecasts: Sequence[pl.DataFrame], truth: pl.DataFrame) -> pl.DataFrame:
+def _match(name: str, forecasts: Sequence[pl.DataFrame], truth: pl.DataFrame) -> pl.DataFrame:
     rows = truth.join(pl.concat(forecasts), on=["unique_id", "ds"], how="left", validate="1:1")
     lost = rows.filter(pl.col("mean").is_null() | pl.col("mean").is_nan())
     if not lost.is_empty():
         key, ds = lost.select("unique_id", "ds").row(0)
-        raise ModelError(f"{candidate.name} gave no forecast for series {key!r} on {ds} ({lost.height} rows in all)")
+        raise ModelError(f"{name} gave no forecast for series {key!r} on {ds} ({lost.height} rows in all)")
     return rows.select(
-        pl.lit(candidate.name).alias("candidate"),
+        pl.lit(name).alias("candidate"),
         "unique_id",
         "ds",
         "fold",

@@ -7,6 +7,7 @@ A candidate is its hyperparameters and nothing else: frozen, comparable, written
 cutoff cannot be seen.
 """
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -50,7 +51,7 @@ class Candidate(BaseModel, ABC, frozen=True, extra="forbid"):
 
 def build(name: str, params: Mapping[str, Any]) -> Candidate:
     """Make a candidate from plain data; raises ConfigError naming the method or the field that is wrong."""
-    import_methods()
+    _import_methods()
     if name not in _METHODS:
         raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(_METHODS))}")
     try:
@@ -67,11 +68,10 @@ def describe(candidate: Candidate) -> dict[str, Any]:
     return {"name": candidate.name, "params": params}
 
 
-def import_methods() -> None:
-    """Make the methods of the sibling modules known by name."""
-    from mercurios.forecasting import boosting, neural
-
-    assert boosting and neural
+def _import_methods() -> None:
+    # A method is known by name once its module is imported.
+    for module in ("boosting", "neural"):
+        importlib.import_module(f"mercurios.forecasting.{module}")
 
 
 def future(panel: Panel, horizon: int) -> pl.DataFrame:

@@ -38,10 +38,10 @@ class Part:
     bands: Bands
 
     def forecast(self, horizon: int) -> pl.DataFrame:
-        """The next `horizon` periods of every series; zero on weekdays the tenant does not open."""
+        """The next `horizon` periods of every series, in cents; zero on weekdays the tenant does not open."""
         forecast = self.bands.around(self.candidate.forecast(self.panel, horizon), spreads(self.panel))
         closed = pl.col("ds").dt.weekday().is_in(self.panel.closed_weekdays) & (self.panel.grain is Grain.DAY)
-        values = [pl.when(closed).then(0.0).otherwise(pl.col(name)).alias(name) for name in ("mean", *BOUNDS)]
+        values = [pl.when(closed).then(0.0).otherwise(pl.col(name).round(2)).alias(name) for name in ("mean", *BOUNDS)]
         return forecast.with_columns(*values, candidate=pl.lit(self.candidate.name)).select(_COLUMNS)
 
 
@@ -83,7 +83,7 @@ def fit_part(panel: Panel, trial: Backtest, name: str, fallback: Bands | None = 
     bands = calibrate(trial.scored_by(name)) or fallback
     if bands is None:
         raise ModelError(f"{name}: no error in the backtest to make intervals from; nothing was sold in its windows")
-    return Part(panel, trial.candidate(name), bands)
+    return Part(panel, trial.candidates[name], bands)
 
 
 class _Served:
@@ -95,7 +95,7 @@ class _Served:
     def predict(self, asked: "pd.DataFrame") -> "pd.DataFrame":
         """The forecast as a frame of unique_id, ds, mean, bounds and candidate."""
         if "horizon" not in asked.columns or len(asked) != 1:
-            raise ModelError(f"expected one row with a column `horizon`, got {len(asked)} rows of {list(asked.columns)}")
+            raise ModelError(f"expected one row with a column `horizon`, got {len(asked)} of {list(asked.columns)}")
         return self._level.forecast(int(asked["horizon"].iloc[0])).to_pandas()
 
 

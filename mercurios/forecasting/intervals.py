@@ -55,21 +55,21 @@ def spreads(panel: Panel) -> pl.DataFrame:
     lowest value it ever had when returns have pushed it below.
     """
     y = pl.col("y")
-    return (
-        panel.rows.filter("is_open")
-        .group_by("unique_id")
-        .agg(spread=pl.when(pl.len() > 1).then(y.std()).otherwise(y.abs().first()), floor=pl.min_horizontal(y.min(), 0.0))
-    )
+    spread = pl.when(pl.len() > 1).then(y.std()).otherwise(y.abs().first())
+    floor = pl.min_horizontal(y.min(), 0.0)
+    return panel.rows.filter("is_open").group_by("unique_id").agg(spread=spread, floor=floor)
 
 
 def calibrate(scored: pl.DataFrame) -> Bands | None:
     """Quantiles of the errors of scored forecasts with y, mean and spread; None when there is no error to go by."""
-    errors = scored.filter(pl.col("spread") > 0).select(error=(pl.col("y") - pl.col("mean")) / pl.col("spread"))["error"]
+    relative = (pl.col("y") - pl.col("mean")) / pl.col("spread")
+    errors = scored.filter(pl.col("spread") > 0).select(relative).to_series()
     if errors.is_empty():
         return None
-    low, high = {}, {}
-    for name, share in _SHARES.items():
-        value = errors.quantile(share, "linear")
-        assert value is not None
-        (low if name.startswith("lo") else high)[name] = value
-    return Bands(**low, **high, errors=len(errors))
+    return Bands(**{name: _quantile(errors, share) for name, share in _SHARES.items()}, errors=len(errors))
+
+
+def _quantile(errors: pl.Series, share: float) -> float:
+    value = errors.quantile(share, "linear")
+    assert value is not None
+    return float(value)

@@ -82,7 +82,7 @@ class NHITS(Candidate, frozen=True):
 def _mean(quantiles: pl.DataFrame) -> pl.DataFrame:
     columns = [name for name in quantiles.columns if name.startswith("NHITS")]
     if len(columns) != len(_QUANTILES):
-        raise ModelError(f"NHITS: expected {len(_QUANTILES)} quantiles, got {columns}; check the neuralforecast version")
+        raise ModelError(f"NHITS: expected {len(_QUANTILES)} quantiles, got {columns}; is neuralforecast a new one?")
     return quantiles.select("unique_id", "ds", mean=pl.mean_horizontal(columns).cast(pl.Float64))
 
 

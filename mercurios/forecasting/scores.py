@@ -1,6 +1,6 @@
 """How good a forecast was: metrics as functions of columns.
 
-    wape(pl.Series([100.0, 50.0]), pl.Series([90.0, 60.0]))   # 0.1333…
+wape(pl.Series([100.0, 50.0]), pl.Series([90.0, 60.0]))   # 0.1333…
 """
 
 import polars as pl
@@ -11,12 +11,12 @@ def wape(y: pl.Series, mean: pl.Series) -> float:
 
     NaN when nothing was sold at all: no error can be weighed then.
     """
-    return _share((y - mean).abs().sum(), y)
+    return _share(float((y - mean).abs().sum()), y)
 
 
 def bias(y: pl.Series, mean: pl.Series) -> float:
     """Σ(ŷ − y) / Σ|y|; a fraction, negative when the forecast is too low in total."""
-    return _share((mean - y).sum(), y)
+    return _share(float((mean - y).sum()), y)
 
 
 def coverage(y: pl.Series, low: pl.Series, high: pl.Series) -> float:
@@ -27,4 +27,4 @@ def coverage(y: pl.Series, low: pl.Series, high: pl.Series) -> float:
 
 def _share(error: float, y: pl.Series) -> float:
     sold = float(y.abs().sum())
-    return float(error) / sold if sold else float("nan")
+    return error / sold if sold else float("nan")

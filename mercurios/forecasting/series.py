@@ -102,8 +102,8 @@ class Split:
 
     def share_modelled(self) -> float:
         """Share of the revenue of all forecast series that lies in the modelled ones; a fraction."""
-        modelled, tail = self.modelled.rows["y"].sum(), self.tail.rows["y"].sum()
-        return float(modelled / (modelled + tail)) if modelled + tail else 0.0
+        modelled, tail = float(self.modelled.rows["y"].sum()), float(self.tail.rows["y"].sum())
+        return modelled / (modelled + tail) if modelled + tail else 0.0
 
 
 def split_series(sales: pl.DataFrame, rules: Rules, *, until: date) -> Split:
@@ -121,8 +121,8 @@ def split_series(sales: pl.DataFrame, rules: Rules, *, until: date) -> Split:
     if not modelled:
         most = int(rows.filter("sold").group_by("unique_id").len()["len"].max() or 0)  # type: ignore[arg-type]
         raise SeriesTooShort(
-            f"expected a series with at least {rules.min_periods_sold} {rules.grain}s of sales, the longest has {most}; "
-            "wait for more history or lower min_periods_sold in models/forecast.yaml"
+            f"expected a series with at least {rules.min_periods_sold} {rules.grain}s of sales, the longest has {most};"
+            " wait for more history or lower min_periods_sold in models/forecast.yaml"
         )
     panel = Panel(rows.drop("sold"), calendar, rules.grain, closed)
     return Split(panel.only(modelled), panel.only(tail), dormant)
@@ -140,7 +140,8 @@ def _calendar(sales: pl.DataFrame, grain: Grain, until: date) -> tuple[pl.DataFr
 
 def _complete(sold_on: pl.Series, grain: Grain, until: date) -> tuple[date, date]:
     first, last = sold_on.min(), sold_on.max()
-    assert isinstance(first, date) and isinstance(last, date)
+    assert isinstance(first, date)
+    assert isinstance(last, date)
     if grain is Grain.DAY:
         return first, last
     # A week counts when the tenant was there from its Monday on and its Sunday is over. The last day with sales may
@@ -160,7 +161,7 @@ def _closed_weekdays(calendar: pl.DataFrame, grain: Grain) -> tuple[int, ...]:
 def _periods(sales: pl.DataFrame, calendar: pl.DataFrame, grain: Grain, closed: tuple[int, ...]) -> pl.DataFrame:
     sold = (
         sales.group_by(unique_id=pl.col("key"), ds=pl.col("sold_on").dt.truncate(grain.every))
-        .agg(y=pl.col("revenue").sum())
+        .agg(y=pl.col("revenue").sum().round(2))  # cents: the order in which floats are added must not matter
         .join(calendar.select("ds"), on="ds", how="semi")
     )
     first = sold.group_by("unique_id").agg(first=pl.col("ds").min())

@@ -1,7 +1,7 @@
 """The specification of the forecasts, `models/forecast.yaml`: levels, horizons, folds, candidates.
 
-    spec = ForecastSpec.parse(Path("models/forecast.yaml").read_text())
-    spec.levels["branch"].horizon
+spec = ForecastSpec.parse(Path("models/forecast.yaml").read_text())
+spec.levels["branch"].horizon
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class LevelSpec(BaseModel, frozen=True, extra="forbid"):
     tail_periods: int = Field(gt=0)
     baseline: str
     tail: str
-    candidates: tuple[Candidate, ...]
+    candidates: Mapping[str, Candidate]
 
     @field_validator("candidates", mode="before")
     @classmethod
@@ -35,15 +35,15 @@ class LevelSpec(BaseModel, frozen=True, extra="forbid"):
             return plain
         built: dict[str, Candidate] = {}
         for name, params in plain.items():
-            built[name] = build(name, _resolved(dict(params or {}), built))
-        return tuple(built.values())
+            built[name] = build(name, _resolved(params or {}, built))
+        return built
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = [candidate.name for candidate in self.candidates]
+        known = ", ".join(self.candidates)
         for role in (self.baseline, self.tail):
-            if role not in names:
-                raise ValueError(f"baseline and tail must be among the candidates {', '.join(names)}, got {role}")
+            if role not in self.candidates:
+                raise ValueError(f"baseline and tail must be among the candidates {known}, got {role}")
         if self.min_periods_sold < self.horizon * (self.folds + 1):
             raise ValueError(
                 f"min_periods_sold is {self.min_periods_sold}, expected at least horizon * (folds + 1) = "
@@ -55,10 +55,6 @@ class LevelSpec(BaseModel, frozen=True, extra="forbid"):
     def rules(self) -> Rules:
         """Which series are modelled, tail or dormant."""
         return Rules(self.grain, self.min_periods_sold, self.active_periods, self.tail_periods)
-
-    def candidate(self, name: str) -> Candidate:
-        """The candidate of that name."""
-        return next(candidate for candidate in self.candidates if candidate.name == name)
 
 
 class ForecastSpec(BaseModel, frozen=True, extra="forbid"):
@@ -75,12 +71,12 @@ class ForecastSpec(BaseModel, frozen=True, extra="forbid"):
             raise ConfigError(f"the forecast specification is wrong: {error}") from error
 
 
-def _resolved(params: dict[str, Any], built: Mapping[str, Candidate]) -> dict[str, Any]:
+def _resolved(params: Mapping[str, Any], built: Mapping[str, Candidate]) -> Mapping[str, Any]:
     # An ensemble names its members by what stands above it in the same level.
     if "of" in params:
-        names = params.pop("of")
+        names = params["of"]
         missing = [name for name in names if name not in built]
         if missing:
             raise ConfigError(f"an ensemble of {', '.join(missing)}, which the level does not list above it")
-        params["members"] = tuple(built[name] for name in names)
+        return {"members": tuple(built[name] for name in names)}
     return params

@@ -1,7 +1,7 @@
 """Export: the marts of the warehouse go to the lake as one release.
 
-    report = export(warehouse, lake, as_of=as_of, files={"semantic_manifest.json": manifest})
-    report.release.id
+report = export(warehouse, lake, as_of=as_of, files={"semantic_manifest.json": manifest})
+report.release.id
 """
 
 import time

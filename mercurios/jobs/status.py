@@ -1,20 +1,15 @@
 """Status: what is there, per tenant: raw and mart rows, quarantine, release, champions, freshness.
 
-    status = collect(tenant_ids, warehouse, lake, registry)
-    json.dumps(asdict(status))
+status = collect(tenant_ids, warehouse, lake, registry)
+json.dumps(asdict(status))
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from mercurios.lake import Lake, Release
 from mercurios.registry import Registry
-from mercurios.tables import MARTS
-from mercurios.warehouse import StoredBatch, Warehouse
+from mercurios.warehouse import Warehouse
 
 
 @dataclass(frozen=True)

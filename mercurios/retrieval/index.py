@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mercurios.errors import RetrievalError
+from mercurios.progress import Advance
 from mercurios.retrieval.wording import name_words, readable
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["product_type", "category", "department", "branch", "metric", "glossary"]
 FORMAT = 1
+BATCH = 512
+"""Texts embedded between two reports of progress."""
 _SCHEMA = pa.schema(
     {"kind": pa.string(), "key": pa.string(), "text": pa.string(), "locale": pa.string(), "within": pa.list_(pa.string())}
 )
@@ -75,13 +78,20 @@ class TenantIndex:
     _vectors: "faiss.IndexFlatIP"
 
     @classmethod
-    def build(cls, tenant_id: str, entries: Sequence[Entry], embedder: "Embedder") -> "TenantIndex":
-        """Embed the entries of one tenant; raises RetrievalError when there are none."""
+    def build(
+        cls, tenant_id: str, entries: Sequence[Entry], embedder: "Embedder", *, advance: Advance = lambda _: None
+    ) -> "TenantIndex":
+        """Embed the entries of one tenant, reporting progress; raises RetrievalError when there are none."""
         if not entries:
             raise RetrievalError(f"nothing to index for tenant {tenant_id!r}; export its masters first")
         import faiss
 
-        vectors = embedder.encode([readable(entry.text) or entry.text for entry in entries])
+        texts = [readable(entry.text) or entry.text for entry in entries]
+        parts = []
+        for first in range(0, len(texts), BATCH):
+            parts.append(embedder.encode(texts[first : first + BATCH]))
+            advance(len(parts[-1]))
+        vectors = np.concatenate(parts)
         flat = faiss.IndexFlatIP(vectors.shape[1])
         flat.add(np.ascontiguousarray(vectors))
         return cls(tenant_id, tuple(entries), embedder, flat)

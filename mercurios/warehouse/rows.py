@@ -3,6 +3,7 @@
 stamped(batch, rows, first=0)
 """
 
+import json
 from datetime import UTC
 from hashlib import blake2b
 
@@ -46,7 +47,7 @@ def quarantine_rows(batch: Batch, records: list[Rejected]) -> pa.Table:
                 "batch_id": batch.batch_id,
                 "entity": batch.entity,
                 "record": rejected.record,
-                "reasons": rejected.reasons,
+                "reasons": json.dumps(rejected.reasons, ensure_ascii=False),
                 "quarantined_at": at,
             }
             for rejected in records

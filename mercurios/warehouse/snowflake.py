@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mercurios.errors import ConfigError, WarehouseError
 from mercurios.warehouse import BATCHES, TableSpec
-from mercurios.warehouse.sql import Row, SqlWarehouse
+from mercurios.warehouse.sql import Row, SqlWarehouse, plain_type
 
 if TYPE_CHECKING:
     from prefect_snowflake import SnowflakeConnector
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 LOGIN_SECONDS = 60
 NETWORK_SECONDS = 300
 """The connector repeats a failed request until one of these has passed; it has no limit of its own."""
+
+
+_COPY = Template("""
+    copy into $table ($columns)
+    from (select $values from $stage)
+    file_format = (type = parquet use_logical_type = true) purge = true force = true
+""")
 
 
 @dataclass(frozen=True)
@@ -134,10 +142,9 @@ class SnowflakeWarehouse(SqlWarehouse):
             file = Path(folder) / f"{name}.parquet"
             pq.write_table(rows, file)
             self._run(f"put 'file://{file}' {stage} auto_compress = false overwrite = true")
-        self._run(
-            f"copy into {table} from {stage} file_format = (type = parquet use_logical_type = true) "
-            "match_by_column_name = case_insensitive purge = true force = true"
-        )
+        columns = ", ".join(rows.column_names)
+        values = ", ".join(f"$1:{field.name}::{self.types[plain_type(field.type)]}" for field in rows.schema)
+        self._run(_COPY.substitute(table=table, stage=stage, columns=columns, values=values))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

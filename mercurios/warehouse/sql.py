@@ -96,7 +96,7 @@ class SqlWarehouse(ABC):
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""
         rows = self._fetch(statements.everything(_checked(name)))
         rows = rows.rename_columns([column.lower() for column in rows.column_names])
-        return rows.cast(pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema]))
+        return rows.cast(pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema]))
 
     def count(self, name: str, tenant_id: str | None = None) -> int:
         """Number of rows of `schema.table`, of one tenant or of all."""
@@ -176,7 +176,8 @@ class SqlLoad:
             run(statements.keep_last(table, self._rows))
         inserted, updated = (int(number) for number in run(statements.changes(table, self._rows))[0])
         if inserted or updated:
-            run(statements.merge(table, self._rows))
+            for statement in statements.merge(table, self._rows):
+                run(statement)
         return Counts(
             extracted=extracted,
             loaded=loaded,
@@ -206,13 +207,15 @@ class SqlLoad:
         return (batch.tenant_id, batch.batch_id, batch.entity, *numbers, *moments)
 
     def _check(self, counts: Counts) -> None:
-        where = f"tenant {self._batch.tenant_id}, {self._batch.entity}"
+        batch = self._batch
+        where = f"tenant {batch.tenant_id}, {batch.entity}"
         if counts.extracted != counts.loaded + counts.quarantined:
             raise BatchMismatch(
                 f"{where}: {counts.extracted} records extracted, but {counts.loaded} loaded and {counts.quarantined} "
                 "quarantined; nothing of the batch was kept, run it again"
             )
-        written = self._number(statements.count(self._batch.table.name, BATCH_ID), self._batch.batch_id)
+        found = statements.count(batch.table.name, "tenant_id", BATCH_ID)
+        written = self._number(found, batch.tenant_id, batch.batch_id)
         if written != counts.inserted + counts.updated:
             raise BatchMismatch(
                 f"{where}: {counts.inserted + counts.updated} rows to write, but {written} were written; "
@@ -227,7 +230,8 @@ def _checked(name: str) -> str:
     return name
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The one of several Arrow types for the same values that this project uses."""
     if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
         return pa.int64()
     if pa.types.is_timestamp(kind):

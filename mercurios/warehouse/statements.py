@@ -29,11 +29,12 @@ _CHANGES = Template("""
     from $staged as s
     left join $target as t on $on
 """)
-_MERGE = Template("""
-    merge into $target as t
-    using $staged as s on $on
-    when matched and t.$hash <> s.$hash then update set $assigned
-    when not matched then insert ($columns) values ($values)
+_DROP_CHANGED = Template("delete from $target using $staged as s where $on and $target.$hash <> s.$hash")
+_INSERT_MISSING = Template("""
+    insert into $target ($columns)
+    select $values
+    from $staged as s
+    where not exists (select 1 from $target as t where $on)
 """)
 _CLEAR_DAY = Template("delete from $target where tenant_id = ? and snapshot_on = cast(? as date)")
 _TAKE_DAY = Template("""
@@ -65,18 +66,21 @@ def changes(table: TableSpec, staged: str) -> str:
     return _CHANGES.substitute(target=table.name, staged=staged, on=_on(table), hash=ROW_HASH)
 
 
-def merge(table: TableSpec, staged: str) -> str:
-    """Insert new keys, update those whose hash differs, leave the others alone."""
+def merge(table: TableSpec, staged: str) -> tuple[str, str]:
+    """Drop rows whose hash differs and insert what is then missing; rows that are alike stay as they are.
+
+    Two statements of one transaction rather than a MERGE, which the emulator cannot run in one.
+    """
+    drop = _DROP_CHANGED.substitute(target=table.name, staged=staged, on=_on(table, table.name), hash=ROW_HASH)
     names = table.columns.names
-    return _MERGE.substitute(
+    insert = _INSERT_MISSING.substitute(
         target=table.name,
         staged=staged,
         on=_on(table),
-        hash=ROW_HASH,
-        assigned=", ".join(f"{name} = s.{name}" for name in names if name not in table.key),
         columns=", ".join(names),
         values=", ".join(f"s.{name}" for name in names),
     )
+    return drop, insert
 
 
 def clear_day(snapshot: Snapshot) -> str:
@@ -113,9 +117,10 @@ def everything(table: str) -> str:
     return _EVERYTHING.substitute(target=table)
 
 
-def count(table: str, condition: str = "") -> str:
-    """Count rows, of those for which `column = ?` if a column is named."""
-    return _COUNT.substitute(target=table) + (f" where {condition} = ?" if condition else "")
+def count(table: str, *columns: str) -> str:
+    """Count rows; parameters: one value for each of the columns."""
+    conditions = " and ".join(f"{column} = ?" for column in columns)
+    return _COUNT.substitute(target=table) + (f" where {conditions}" if conditions else "")
 
 
 def clear_tenant(table: TableSpec) -> str:
@@ -123,5 +128,5 @@ def clear_tenant(table: TableSpec) -> str:
     return _CLEAR_TENANT.substitute(target=table.name)
 
 
-def _on(table: TableSpec) -> str:
-    return " and ".join(f"t.{name} = s.{name}" for name in table.key)
+def _on(table: TableSpec, target: str = "t") -> str:
+    return " and ".join(f"{target}.{name} = s.{name}" for name in table.key)

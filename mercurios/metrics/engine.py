@@ -1,0 +1,55 @@
+"""MetricFlow, held to compiling: the only module that imports it.
+
+MetricFlow wants a client of the warehouse it compiles for. Here it gets a dialect and nothing else: the statement is
+run by whoever asked for it.
+"""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mercurios.serving import SCHEMA
+
+if TYPE_CHECKING:
+    from metricflow.engine.metricflow_engine import MetricFlowEngine
+
+
+def engine(manifest: Mapping[str, Any]) -> "MetricFlowEngine":
+    """Set MetricFlow up on a manifest, with every table in the serving session's schema; some seconds of imports."""
+    from dbt_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
+    from metricflow.engine.metricflow_engine import MetricFlowEngine
+    from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
+    from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+
+    parsed = parse_manifest_from_dbt_generated_manifest(json.dumps(_relocated(manifest)))
+    return MetricFlowEngine(SemanticManifestLookup(parsed), _dialect())
+
+
+def explain(engine: "MetricFlowEngine", names: Sequence[str], group_by: Sequence[str], where: Sequence[str]) -> str:
+    """Compile one query; raises InvalidMetricQuery with MetricFlow's reason."""
+    from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
+
+    request = MetricFlowQueryRequest.create(metric_names=names, group_by_names=group_by, where_constraints=where)
+    return str(engine.explain(request).sql_statement.sql)
+
+
+def _relocated(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    moved = copy.deepcopy(dict(manifest))
+    relations = [model["node_relation"] for model in moved["semantic_models"]]
+    relations += [spine["node_relation"] for spine in moved["project_configuration"]["time_spines"]]
+    for relation in relations:
+        relation.update(database=None, schema_name=SCHEMA, relation_name=f"{SCHEMA}.{relation['alias']}")
+    return moved
+
+
+def _dialect() -> Any:
+    """A client of no warehouse: MetricFlow asks it for the dialect only."""
+    from metricflow.protocols.sql_client import SqlEngine
+    from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
+
+    class Dialect:
+        sql_engine_type = SqlEngine.DUCKDB
+        sql_plan_renderer = DuckDbSqlPlanRenderer()
+
+    return Dialect()

@@ -1,0 +1,250 @@
+"""MLflow: the only store of models, their runs and their versions.
+
+    registry = Registry.open("sqlite:///var/mlruns/mlflow.db")
+    with registry.run("north", "forecast.branch", params={"horizon": "28"}, tags={"data_release": "r000001"}) as run:
+        run.log_metrics({"wape": 0.61})
+        version = run.register(SavedModel(folder, loader="mercurios.forecasting.fitted"), tags={"candidate": "AutoETS"})
+    registry.promote(version, CHAMPION, "beats SeasonalNaive")
+    registry.champion("north.forecast.branch").metrics["wape"]
+
+A registered model is a folder of plain files plus the name of the module that reads it (its `_load_pyfunc`): nothing is
+pickled. `mlflow.pyfunc.load_model("models:/north.forecast.branch@champion")` works wherever mercurios is installed.
+"""
+
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mercurios.errors import ConfigError, ModelError, NoChampion
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.pyfunc import PyFuncModel
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+_REASON = "promotion"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model written to a folder; `loader` is the module whose `_load_pyfunc(path)` reads it."""
+
+    folder: Path
+    loader: str
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered version; `name` is tenant.kind, `metrics` are those of the run it came from."""
+
+    name: str
+    version: int
+    run_id: str
+    aliases: tuple[str, ...]
+    reason: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+class Registry:
+    """The only owner of MLflow. Holds a client and no global state."""
+
+    def __init__(self, client: "MlflowClient", artifact_root: str | None) -> None:
+        self._client = client
+        self._artifact_root = artifact_root
+
+    @classmethod
+    def open(cls, url: str, artifact_root: str | None = None) -> "Registry":
+        """Open `sqlite:///PATH` (made if missing, artifacts beside it) or `http(s)://HOST`; raises ConfigError."""
+        scheme = url.partition(":")[0]
+        if scheme not in {"sqlite", "http", "https"}:
+            raise ConfigError(f"MLflow {url!r}: expected sqlite:///PATH or http(s)://HOST")
+        if scheme == "sqlite":
+            folder = Path(url.removeprefix("sqlite:///")).resolve().parent
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            artifact_root = artifact_root or (folder / "artifacts").as_uri()
+        with _quiet():
+            return cls(_mlflow().MlflowClient(tracking_uri=url, registry_uri=url), artifact_root)
+
+    @contextmanager
+    def run(self, tenant_id: str, kind: str, *, params: Mapping[str, str], tags: Mapping[str, str]) -> Iterator["Run"]:
+        """Open a run in the experiment tenant.kind; one that leaves with an error is marked failed."""
+        name = f"{tenant_id}.{kind}"
+        started = self._client.create_run(self._experiment(name), tags={"tenant": tenant_id, "kind": kind, **tags})
+        run = Run(self._client, started.info.run_id, name, started.info.artifact_uri)
+        try:
+            for key, value in params.items():
+                self._client.log_param(run.id, key, value)
+            yield run
+        except BaseException:
+            self._client.set_terminated(run.id, "FAILED")
+            raise
+        self._client.set_terminated(run.id, "FINISHED")
+
+    def promote(self, version: ModelVersion, alias: str, reason: str) -> ModelVersion:
+        """Point the alias at a version and write down why; whoever had it loses it."""
+        self._client.set_registered_model_alias(version.name, alias, str(version.version))
+        self._client.set_model_version_tag(version.name, str(version.version), _REASON, reason)
+        self._client.update_model_version(version.name, str(version.version), description=f"{alias}: {reason}")
+        return self._read(self._client.get_model_version(version.name, str(version.version)))
+
+    def retire(self, name: str, alias: str) -> None:
+        """Take the alias away from whatever version of `name` has it."""
+        if self.find(name, alias) is not None:
+            self._client.delete_registered_model_alias(name, alias)
+
+    def champion(self, name: str) -> ModelVersion:
+        """The champion of that name; raises NoChampion."""
+        found = self.find(name, CHAMPION)
+        if found is None:
+            raise NoChampion(f"no version of {name!r} carries the alias `{CHAMPION}`; run `mercurios retrain` first")
+        return found
+
+    def champions(self, tenant_id: str) -> tuple[ModelVersion, ...]:
+        """The champions of one tenant, sorted by name."""
+        names = [model.name for model in self._client.search_registered_models(f"name LIKE '{_quoted(tenant_id)}.%'")]
+        own = sorted(name for name in names if name.startswith(f"{tenant_id}."))
+        return tuple(found for name in own if (found := self.find(name, CHAMPION)) is not None)
+
+    def find(self, name: str, alias: str) -> ModelVersion | None:
+        """The version of `name` with the alias, or None when there is none."""
+        exceptions = _mlflow().exceptions
+        try:
+            return self._read(self._client.get_model_version_by_alias(name, alias))
+        except exceptions.MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            raise ModelError(f"MLflow could not tell the {alias} of {name!r}: {error.message}") from error
+
+    def load(self, version: ModelVersion) -> "Predictor":
+        """Load a version ready to predict; raises ModelError when its files are gone."""
+        mlflow = _mlflow()
+        source = self._client.get_model_version_download_uri(version.name, str(version.version))
+        with tempfile.TemporaryDirectory(prefix="mercurios-model-") as folder:
+            try:
+                path = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
+            except (mlflow.exceptions.MlflowException, OSError) as error:
+                raise ModelError(f"{version.name} version {version.version}: its files are gone; retrain") from error
+            return Predictor(mlflow.pyfunc.load_model(path))
+
+    def _experiment(self, name: str) -> str:
+        known = self._client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        location = f"{self._artifact_root}/{name}" if self._artifact_root else None
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _read(self, version: "MlflowVersion") -> ModelVersion:
+        run_id = version.run_id or ""
+        metrics = self._client.get_run(run_id).data.metrics
+        tags = {key: value for key, value in version.tags.items() if key != _REASON}
+        return ModelVersion(
+            name=version.name,
+            version=int(version.version),
+            run_id=run_id,
+            aliases=tuple(sorted(version.aliases)),
+            reason=version.tags.get(_REASON, ""),
+            tags=tags,
+            metrics=dict(metrics),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One open run of one tenant."""
+
+    _client: "MlflowClient"
+    id: str
+    name: str
+    _artifacts: str
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log numbers; those that are none (NaN) are left out, as MLflow's database cannot hold them."""
+        entities = _mlflow().entities
+        finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
+        self._client.log_batch(self.id, metrics=[entities.Metric(key, value, 0, 0) for key, value in finite.items()])
+
+    def log_png(self, name: str, image: bytes) -> None:
+        """Keep a picture as `name`."""
+        with tempfile.TemporaryDirectory(prefix="mercurios-run-") as folder:
+            path = Path(folder, name)
+            path.write_bytes(image)
+            self._client.log_artifact(self.id, str(path))
+
+    def log_table(self, name: str, rows: pl.DataFrame) -> None:
+        """Keep a small table as `name`.json, shown by the MLflow UI."""
+        self._client.log_table(self.id, rows.to_dict(as_series=False), f"{name}.json")
+
+    def register(self, model: SavedModel, *, tags: Mapping[str, str], place: str = "model") -> ModelVersion:
+        """Keep the model's files with the run, under `place`, and register them as the next version of its name."""
+        mlflow = _mlflow()
+        with tempfile.TemporaryDirectory(prefix="mercurios-model-") as folder:
+            path = Path(folder, place)
+            # No list of requirements: models run where mercurios is installed, and guessing one takes seconds.
+            mlflow.pyfunc.save_model(path, loader_module=model.loader, data_path=str(model.folder), pip_requirements=[])
+            self._client.log_artifacts(self.id, str(path), place)
+        self._ensure_name(mlflow)
+        made = self._client.create_model_version(self.name, f"{self._artifacts}/{place}", self.id, dict(tags))
+        metrics = dict(self._client.get_run(self.id).data.metrics)
+        return ModelVersion(self.name, int(made.version), self.id, (), "", dict(tags), metrics)
+
+    def _ensure_name(self, mlflow: ModuleType) -> None:
+        try:
+            self._client.create_registered_model(self.name)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise ModelError(f"MLflow refused the model name {self.name!r}: {error.message}") from error
+
+
+class Predictor:
+    """A loaded version."""
+
+    def __init__(self, model: "PyFuncModel") -> None:
+        self._model = model
+
+    def predict(self, asked: pl.DataFrame) -> pl.DataFrame:
+        """Predict; what goes in and out depends on the model (its loader's `_Served.predict` tells)."""
+        return pl.from_pandas(self._model.predict(asked.to_pandas()))
+
+
+@cache
+def _mlflow() -> Any:
+    with _quiet():
+        import mlflow
+        import mlflow.artifacts
+        import mlflow.exceptions
+        import mlflow.pyfunc
+        import mlflow.telemetry
+        from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+
+    MLFLOW_DISABLE_TELEMETRY.set(True)  # type: ignore[no-untyped-call]
+    mlflow.telemetry.set_telemetry_client()  # type: ignore[no-untyped-call]
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # at INFO it tells of every table it creates
+    return mlflow
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # What MLflow warns of while it is imported and opens its database: its own use of others, nothing we could change.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
+        yield
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
