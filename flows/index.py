@@ -2,22 +2,24 @@
 
 from datetime import UTC, datetime
 
-from mercurios.jobs.index import IndexReport
-from mercurios.jobs.index import index as index_job
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from mercurios import wiring
+from mercurios.jobs.index import IndexReport
+from mercurios.jobs.index import index as index_job
+from mercurios.release_files import index_name
+from mercurios.serving import open_session
 
 
 @task(task_run_name="index-{tenant_id}", cache_policy=NO_CACHE)
 def index_tenant(tenant_id: str, as_of: datetime) -> IndexReport:
     """Embed one tenant's vocabulary and publish the index beside the tables it was made from."""
     lake = wiring.open_lake()
-    session = wiring.open_session(lake, tenant_id)
-    semantics = wiring.load_semantics(lake, session.release)
+    session = open_session(lake.reader(tenant_id, lake.require_current()))
+    semantics = wiring.release_files(lake).semantics(session.release)
     report, body = index_job(session, semantics, wiring.embedder())
-    lake.publish({}, as_of=as_of, files={wiring.index_file(tenant_id): body})
+    lake.publish({}, as_of=as_of, files={index_name(tenant_id): body})
     return report
 
 

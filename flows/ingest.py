@@ -23,7 +23,7 @@ def ingest_tenant(tenant_id: str, as_of: datetime) -> IngestReport:
     """Read one merchant; a later try starts the read again and changes nothing twice."""
     tenant = wiring.tenants().get(tenant_id)
     with wiring.open_warehouse() as warehouse, wiring.open_source(tenant) as source:
-        return ingest_job(source, tenant, warehouse, as_of=as_of)
+        return ingest_job(source, tenant, warehouse, as_of)
 
 
 @flow(name="ingest")

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mercurios.jobs.index import IndexReport
-from mercurios.jobs.query import QueryReport
-from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
 from prefect import flow
 
@@ -15,8 +12,12 @@ from flows.ingest import ingest
 from flows.query import query
 from flows.retrain import retrain
 from flows.transform import transform
+from mercurios import wiring
 from mercurios.jobs.export import ExportReport
+from mercurios.jobs.index import IndexReport
 from mercurios.jobs.ingest import IngestReport
+from mercurios.jobs.query import QueryReport
+from mercurios.jobs.retrain import RetrainReport
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class PipelineReport:
     retrain: list[RetrainReport]
     index: list[IndexReport]
     query: list[QueryReport]
+    release: str
 
 
 @flow(name="pipeline")
@@ -42,4 +44,5 @@ def pipeline(tenants: list[str] | None = None, as_of: datetime | None = None) ->
         retrain=retrain(tenants, moment),
         index=index(tenants, moment),
         query=query(tenants),
+        release=wiring.open_lake().require_current().id,
     )

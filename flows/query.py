@@ -1,11 +1,11 @@
 """Query: ask the questions that prove a release answers."""
 
-from mercurios.jobs.query import QueryReport, ask_all
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
 from mercurios import wiring
+from mercurios.jobs.query import QueryReport, ask_all
 
 
 @task(task_run_name="query-{tenant_id}", cache_policy=NO_CACHE)

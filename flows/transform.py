@@ -11,6 +11,6 @@ from mercurios import wiring
 @flow(name="transform")
 def transform() -> TransformReport:
     """Run `dbt build`; a failing model or test fails the flow and leaves the lake as it was."""
-    report = transform_job(wiring.dbt_build(through_prefect=True))
+    report = transform_job(wiring.build_marts)
     artifacts.dbt_results(report)
     return report

@@ -24,9 +24,11 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
 @app.command()
 def demo() -> None:
     """Run the whole path on the Complete Journey data, two merchants, and print a summary."""
-    from mercurios import demo as demonstration
+    from mercurios.config import Settings
+    from mercurios.console import Console
+    from mercurios.demo import run
 
-    demonstration.run()
+    run(Settings(), Console())
 
 
 @app.command()
@@ -54,9 +56,11 @@ def sandbox(
 
 
 def _flow(name: str, **parameters: object) -> None:
-    from mercurios.demo import run_flow
+    from mercurios.config import Settings
+    from mercurios.console import Console
+    from mercurios.running import run_flow
 
-    run_flow(name, **parameters)
+    run_flow(name, Settings(), Console(), **parameters)
 
 
 @app.command()
@@ -104,8 +108,16 @@ def query(
 
 @app.command()
 def pipeline(tenant: Tenants = None) -> None:
-    """Run the six verbs in order."""
-    _flow("pipeline", tenants=tenant)
+    """Run the six verbs in order and print a summary."""
+    from mercurios.config import Settings
+    from mercurios.console import Console
+    from mercurios.running import keep_summary, run_flow
+    from mercurios.summary import print_summary, summarise
+
+    settings, console = Settings(), Console()
+    summary = summarise(run_flow("pipeline", settings, console, tenants=tenant), console.stations)
+    keep_summary(settings, summary)
+    print_summary(summary, console)
 
 
 @app.command()
@@ -113,9 +125,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Show what is there: rows, quarantine, release, champions, freshness."""
-    from mercurios import status as report
+    from mercurios.config import Settings
+    from mercurios.report import status_json, status_text
 
-    print(report.as_json() if as_json else report.as_text())
+    print(status_json(Settings()) if as_json else status_text(Settings()))
 
 
 @app.command()
@@ -123,7 +136,7 @@ def serve(port: Port = 8080) -> None:
     """Serve the GraphQL API on loopback."""
     from mercurios.wiring import serve_api
 
-    serve_api(port)
+    serve_api(port, lambda url: print(f"GraphQL at {url}/graphql; Ctrl-C ends it", flush=True))
 
 
 @app.command()
@@ -141,9 +154,10 @@ def token(
 @app.command()
 def up() -> None:
     """Start Prefect with deployments and a worker, MLflow and the API on loopback, until Ctrl-C."""
+    from mercurios.config import Settings
     from mercurios.up import run
 
-    run()
+    run(Settings(), print)
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ Locale = Literal["de", "en"]
 _INK, _ACCENT, _MUTED = "#1f2a37", "#1d6fb8", "#9aa5b1"
 _WIDTH, _HEIGHT = 640, 260
 _WORDS: Mapping[Locale, Mapping[str, str]] = {
-    "en": {"actual": "actual", "forecast": "forecast", "within": "{} % interval", "baseline": "baseline"},
-    "de": {"actual": "Ist", "forecast": "Prognose", "within": "{}-%-Intervall", "baseline": "Vergleich"},
+    "en": {"actual": "actual", "forecast": "forecast", "within": "{} % interval", "day": "%b %d"},
+    "de": {"actual": "Ist", "forecast": "Prognose", "within": "{}-%-Intervall", "day": "%d.%m."},
 }
 _D3_LOCALES: Mapping[Locale, Any] = {"de": "de-DE", "en": "en-US"}
 
@@ -42,7 +42,7 @@ def forecast_chart(history: pl.DataFrame, forecast: pl.DataFrame, labels: Labels
     import altair as alt
 
     words = _WORDS[labels.locale]
-    day = alt.X("ds:T", title=None)
+    day = alt.X("ds:T", title=None, axis=alt.Axis(format=words["day"]))
     bands = [
         alt.Chart(forecast)
         .mark_area(color=_ACCENT, opacity=opacity)

@@ -18,6 +18,20 @@ from mercurios.console import Console
 from mercurios.errors import MercuriosError
 
 _READY_SECONDS = 120
+MERCHANTS = ("north", "south")
+
+
+def run(settings: Settings, console: Console) -> None:
+    """Run the pipeline for both merchants of the journey and print what came of it."""
+    from mercurios.running import keep_summary, run_flow
+    from mercurios.summary import print_summary, summarise
+
+    console.say("Mercurios: 1,469,307 real sale lines, from the till to an answered question")
+    with sandbox_process(settings):
+        report = run_flow("pipeline", settings, console, tenants=list(MERCHANTS))
+    summary = summarise(report, console.stations)
+    keep_summary(settings, summary)
+    print_summary(summary, console)
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant |
 
 @contextmanager
 def sandbox_process(settings: Settings) -> Iterator[None]:
-    """Run `mercurios sandbox` beside this process while the block runs; raises MercuriosError when it does not start."""
+    """Run `mercurios sandbox` as a child while the block runs; raises MercuriosError when it does not start."""
     log = settings.home / "logs" / "sandbox.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with log.open("wb") as out:

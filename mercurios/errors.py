@@ -19,6 +19,7 @@
         InvalidMetricQuery
       ModelError                  training, registry or prediction
         SeriesTooShort
+        TooFewPurchases           no known customer has bought often enough to be tested
         NoChampion                no model carries the alias `champion`
       RetrievalError              the FAISS index is missing or does not fit
       AccessError                 who asks may not
@@ -108,6 +109,10 @@ class ModelError(MercuriosError):
 
 class SeriesTooShort(ModelError):
     """A series has fewer observations than the backtest needs."""
+
+
+class TooFewPurchases(ModelError):
+    """No known customer has bought often enough for a recommender to be trained or tested."""
 
 
 class NoChampion(ModelError):

@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, EqualTo, In
+from pyiceberg.table import DataScan
 from pyiceberg.table import Table as IcebergTable
 
 from mercurios.errors import ConfigError, LakeError, NoRelease, Transient
@@ -117,7 +119,7 @@ class Lake:
         before = self.current()
         number = before.number + 1 if before else 1
         release_id = f"r{number:06d}"
-        where: BooleanExpression = In("tenant_id", tenants) if tenants else AlwaysTrue()
+        where: BooleanExpression = In("tenant_id", literals=tenants) if tenants else AlwaysTrue()
         pinned = {table.name: table for table in before.tables} if before else {}
         pinned |= {name: self._commit(name, rows, where) for name, rows in shaped.items()}
         kept = dict(before.files) if before else {}
@@ -222,19 +224,23 @@ class Reader:
     tenant_id: str
     release: Release
 
+    def count(self, name: str) -> int:
+        """Number of the tenant's rows, from metadata where Iceberg has it."""
+        return self._scan(name).count()
+
     def table(self, name: str) -> pa.Table:
         """All rows of the tenant in the release's snapshot, in the columns of `mercurios.tables`."""
+        return self._scan(name).to_arrow().select(TABLES[name].schema.names).cast(TABLES[name].schema)
+
+    def _scan(self, name: str) -> DataScan:
         pinned = self.release.table(name)
         table = self._catalog.load_table(f"{NAMESPACE}.{name}")
-        scan = table.scan(row_filter=EqualTo("tenant_id", self.tenant_id), snapshot_id=pinned.snapshot_id)
-        return scan.to_arrow().select(TABLES[name].schema.names).cast(TABLES[name].schema)
+        return table.scan(row_filter=EqualTo("tenant_id", value=self.tenant_id), snapshot_id=pinned.snapshot_id)
 
 
-def _release(row: Mapping[str, object]) -> Release:
-    tables = tuple(ReleaseTable(**table) for table in json.loads(str(row["tables"])))
-    at, as_of, number = row["at"], row["as_of"], row["number"]
-    assert isinstance(at, datetime) and isinstance(as_of, datetime) and isinstance(number, int)
-    return Release(str(row["id"]), number, at, as_of, tables, json.loads(str(row["files"])))
+def _release(row: Mapping[str, Any]) -> Release:
+    tables = tuple(ReleaseTable(**table) for table in json.loads(row["tables"]))
+    return Release(row["id"], row["number"], row["at"], row["as_of"], tables, json.loads(row["files"]))
 
 
 def _shape(name: str, rows: pa.Table, tenants: tuple[str, ...] | None) -> pa.Table:

@@ -7,21 +7,28 @@ The scheme of a URL picks the adapter. Nothing above this module reads a setting
 itself. Every function takes the settings to use; without, it reads them from the environment.
 """
 
-from collections.abc import Mapping
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mercurios.config import ROOT, Settings
 from mercurios.errors import ConfigError
-from mercurios.lake import Lake
 from mercurios.tenancy import Tenant, TenantDirectory
 
 if TYPE_CHECKING:
+    from mercurios.answers import Answer
+    from mercurios.jobs.status import Status
+    from mercurios.lake import Lake
+    from mercurios.registry import Registry
+    from mercurios.release_files import ReleaseFiles
+    from mercurios.retrieval import Embedder
     from mercurios.sources.prohandel import ProHandel
     from mercurios.transformation import DbtResult
     from mercurios.warehouse import Warehouse
-
-MANIFEST_FILE = "semantic_manifest.json"
+    from mercurios.workspace import Workspace
 
 
 def tenants(settings: Settings | None = None) -> TenantDirectory:
@@ -57,7 +64,9 @@ def open_warehouse(settings: Settings | None = None, *, read_only: bool = False)
         from mercurios.warehouse.snowflake import SnowflakeWarehouse
 
         return SnowflakeWarehouse.open(url, private_key=chosen.snowflake_private_key.get_secret_value())
-    raise ConfigError(f"warehouse URL of scheme {scheme!r}: expected duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE")
+    raise ConfigError(
+        f"warehouse URL of scheme {scheme!r}: expected duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE"
+    )
 
 
 def build_marts(settings: Settings | None = None) -> "DbtResult":
@@ -71,12 +80,101 @@ def build_marts(settings: Settings | None = None) -> "DbtResult":
 
 def metric_definitions(settings: Settings | None = None) -> Mapping[str, bytes]:
     """The semantic manifest of the newest dbt build, as a file for the release."""
+    from mercurios.release_files import MANIFEST
     from mercurios.transformation import semantic_manifest
 
-    return {MANIFEST_FILE: semantic_manifest((settings or Settings()).home / "dbt").encode()}
+    return {MANIFEST: semantic_manifest((settings or Settings()).home / "dbt").encode()}
 
 
-def open_lake(settings: Settings | None = None) -> Lake:
-    """Open the lake; cheap, once per process is enough."""
+def open_lake(settings: Settings | None = None) -> "Lake":
+    """Open the lake."""
+    from mercurios.lake import Lake
+
     chosen = settings or Settings()
     return Lake.open(chosen.catalog_url, chosen.lake_url)
+
+
+def open_registry(settings: Settings | None = None) -> "Registry":
+    """Open the model registry."""
+    from mercurios.registry import Registry
+
+    return Registry.open((settings or Settings()).mlflow_url)
+
+
+def embedder(settings: Settings | None = None) -> "Embedder":
+    """The embedder that indexes are built with, one per process."""
+    from mercurios.retrieval import open_embedder
+
+    return open_embedder((settings or Settings()).embedder)
+
+
+def release_files(lake: "Lake", settings: Settings | None = None) -> "ReleaseFiles":
+    """Metric definitions and indexes of the lake's releases, read with the light query embedder."""
+    from mercurios.release_files import ReleaseFiles
+    from mercurios.retrieval import open_query_embedder
+
+    return ReleaseFiles(lake, open_query_embedder((settings or Settings()).embedder))
+
+
+def open_workspace(tenant_id: str, settings: Settings | None = None) -> "Workspace":
+    """Open one tenant on the current release; raises UnknownTenant, or NoRelease when nothing was exported yet."""
+    from mercurios.answers.llm import open_model
+    from mercurios.serving import open_session
+    from mercurios.workspace import Workspace
+
+    chosen = settings or Settings()
+    tenant = tenants(chosen).get(tenant_id)
+    lake = open_lake(chosen)
+    session = open_session(lake.reader(tenant.id, lake.require_current()))
+    llm = open_model(chosen.llm, chosen.llm_model, chosen.llm_key.get_secret_value())
+    return Workspace(tenant, session, release_files(lake, chosen), open_registry(chosen), llm)
+
+
+def token_secret(settings: Settings | None = None) -> str:
+    """What API tokens are signed with: the setting, or a random secret made once and kept under home (mode 0600)."""
+    chosen = settings or Settings()
+    if given := chosen.token_secret.get_secret_value():
+        return given
+    path = chosen.home / "token.secret"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+def issue_token(tenant_id: str, role: str, hours: int, settings: Settings | None = None) -> str:
+    """A token for the API; raises UnknownTenant, or BadRequest for an unknown role."""
+    from mercurios.api.tokens import issue
+
+    tenant = tenants(settings).get(tenant_id)
+    return issue(token_secret(settings), tenant.id, role, timedelta(hours=hours))
+
+
+def status(settings: Settings | None = None) -> "Status":
+    """Look at every store."""
+    from mercurios.jobs.status import collect
+
+    with open_warehouse(settings, read_only=True) as warehouse:
+        return collect(tenant_ids(settings), warehouse, open_lake(settings), open_registry(settings))
+
+
+def serve_api(port: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
+    """Serve the API on loopback until SIGINT or SIGTERM."""
+    from mercurios.answers.llm import open_model
+    from mercurios.api.backend import Backend
+    from mercurios.api.server import make_app, serve
+    from mercurios.cache import open_cache
+    from mercurios.jobs.query import ask
+    from mercurios.serving import Session, Sessions
+
+    chosen = settings or Settings()
+    lake = open_lake(chosen)
+    files = release_files(lake, chosen)
+    llm = open_model(chosen.llm, chosen.llm_model, chosen.llm_key.get_secret_value())
+
+    def answer(session: Session, question: str, locale: str | None) -> "Answer":
+        return ask(session, files.semantics(session.release), files.index(session), question, locale, llm)
+
+    backend = Backend(Sessions(lake), files.semantics, answer, open_cache(chosen.cache), tenants(chosen).ids)
+    serve(make_app(backend, token_secret(chosen)), port, announce=announce)

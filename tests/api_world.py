@@ -17,14 +17,15 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
-from mercurios.metrics import CompiledQuery, Metric, MetricQuery
 
+from mercurios.answers import Answer
 from mercurios.api.backend import Backend
 from mercurios.api.server import Api, listen, make_app, make_server
 from mercurios.api.tokens import issue
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
 from mercurios.lake import Lake
+from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery
 from mercurios.serving import Session, Sessions
 from mercurios.tables import TABLES
 
@@ -122,6 +123,8 @@ class ToySemantics:
         for name in (*query.group_by, *(condition.dimension for condition in query.where)):
             if name not in {"branch", "category"}:
                 raise UnknownDimension(f"no dimension {name[:40]!r}; there are: branch, category")
+        if not 1 <= query.limit <= MAX_LIMIT:
+            raise InvalidMetricQuery(f"limit {query.limit}: expected 1 to {MAX_LIMIT:,}")
         if query.start and query.end and query.start > query.end:
             raise InvalidMetricQuery("the period ends before it begins; swap from and to")
         keys = {f"date_trunc('{query.grain.lower()}', sold_on)::date": "metric_time"} if query.grain else {}
@@ -134,34 +137,22 @@ class ToySemantics:
             + (f" group by {', '.join(keys)} order by {', '.join(keys)}" if keys else "")
             + f" limit {query.limit}"
         )
-        return CompiledQuery(sql, (*keys.values(), *sums.values()))
+        return CompiledQuery(sql, (*keys.values(), *sums.values()), {})
 
 
 def _literals(values: Sequence[object]) -> str:
     return ", ".join("'" + str(value).replace("'", "''") + "'" for value in values) or "null"
 
 
-@dataclass(frozen=True)
-class ToyAnswer:
-    """In the interface of `mercurios.answers.Answer`."""
-
-    status: str
-    text: str
-    columns: tuple[str, ...] | None = None
-    rows: tuple[tuple[object, ...], ...] | None = None
-    query: Mapping[str, object] | None = None
-    sources: tuple[str, ...] = ()
-
-
-def toy_ask(session: Session, question: str, locale: str | None) -> ToyAnswer:
+def toy_ask(session: Session, question: str, locale: str | None) -> Answer:
     """Answers "revenue" and "boom", refuses the rest."""
     if "boom" in question:
         raise RuntimeError(f"driver quotes the question: {question}")
     if "revenue" not in question:
-        return ToyAnswer("REFUSED", "no metric for that" if locale != "de" else "keine Kennzahl dafür")
+        return Answer("REFUSED", "no metric for that" if locale != "de" else "keine Kennzahl dafür")
     total = session.query("select sum(revenue) as revenue from marts.mart_sales_daily")["revenue"][0].as_py()
     query = {"names": ["revenue"]}
-    return ToyAnswer("ANSWERED", f"revenue {total}", ("revenue",), ((total,),), query, ("metric:revenue",))
+    return Answer("ANSWERED", f"revenue {total}", ("revenue",), ((float(total),),), query, ("metric:revenue",))
 
 
 @dataclass
@@ -202,7 +193,7 @@ def make_world(folder: Path, *, leave_out: Sequence[str] = (), **options: int) -
     lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
     fill(lake, leave_out=leave_out)
     sessions, semantics, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
-    backend = Backend(sessions, semantics, toy_ask, cache, tenants=lambda: tuple(MARKS))  # type: ignore[arg-type]
+    backend = Backend(sessions, lambda _: semantics, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
     app = make_app(backend, SECRET, **options)
     tokens = {tenant: issue(SECRET, tenant, "analyst", timedelta(minutes=30)) for tenant in MARKS}
     return ApiWorld(lake, sessions, semantics, cache, app, tokens=tokens)

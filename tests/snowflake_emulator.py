@@ -5,9 +5,10 @@
     def test_it(emulator: Emulator) -> None:
         with emulator.open("SOME_DATABASE") as warehouse: ...
 
-For other clients of the same server: `emulator.host`, `.port`, protocol http; `.account`, `.user` and `.private_key`
-(PEM) may be anything, as it checks no credentials (dbt: add host, port, protocol and `insecure_mode`-free http to the
-target). All connections share one memory, so use a database name of your own; it is made at the first connection.
+For other clients of the same server (dbt): host `emulator.host`, port `emulator.port`, protocol `http`; `.account`,
+`.user` and `.private_key` (PEM) may be anything, as no credentials are checked. Set short timeouts as in `endpoint`;
+SNOWFLAKE_DISABLE_PLATFORM_DETECTION is set while it runs, for child processes too. All connections share one memory, so
+use a database name of your own; it is made at the first connection.
 
 What it cannot show: roles, grants, policies, warehouses and every other account object. Account statements are
 answered with a no-op here, which proves nothing about them. `TEMPORARY` is dropped from qualified names, which dbt
@@ -116,6 +117,7 @@ def _serve() -> None:
     logging.getLogger("fakesnow.server").setLevel(logging.WARNING)
     fakesnow.server.shared_fs = FakeSnow(nop_regexes=NO_OPS)
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else every answer waits 40 ms
     host, port = listening.getsockname()
     server = uvicorn.Server(uvicorn.Config(fakesnow.server.app, log_level="warning", lifespan="off"))
 

@@ -22,11 +22,12 @@ LAYERS = (
     ("forecasting", "recommendation", "retrieval"),
     ("answers",),
     ("jobs",),
+    ("release_files",),
     ("workspace",),
     ("wiring",),
     ("api",),
     ("sandbox",),
-    ("console", "demo", "up", "status"),
+    ("console", "running", "summary", "report", "demo", "up"),
     ("__main__",),
 )
 OWNERS = {
@@ -91,7 +92,7 @@ def test_imports_point_up_the_table_only(path: Path) -> None:
     own = top(path)
     for name in imported(path):
         if name == "flows" or name.startswith("flows."):
-            assert own in {"__main__", "demo", "up"}, f"{path} imports {name}"
+            assert own in {"__main__", "summary"}, f"{path} imports {name}"
         if name.startswith("mercurios."):
             other = name.split(".")[1]
             if (PACKAGE / other).is_dir() or (PACKAGE / f"{other}.py").is_file():

@@ -6,11 +6,13 @@
 Nothing is opened here: the API only asks.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from mercurios.answers import Answer
 from mercurios.cache import Cache
+from mercurios.lake import Release
 from mercurios.metrics import SemanticLayer
 from mercurios.serving import Session
 
@@ -25,43 +27,16 @@ class SessionSource(Protocol):
         """Sessions that are open now."""
 
 
-class Answer(Protocol):
-    """What became of a question, as `mercurios.answers` returns it."""
-
-    @property
-    def status(self) -> str:
-        """ANSWERED, REFUSED or AMBIGUOUS."""
-
-    @property
-    def text(self) -> str:
-        """The answer, or the reason why there is none."""
-
-    @property
-    def columns(self) -> Sequence[str] | None:
-        """Names of the columns of `rows`."""
-
-    @property
-    def rows(self) -> Sequence[Sequence[object]] | None:
-        """Result rows; None when nothing was queried."""
-
-    @property
-    def query(self) -> Mapping[str, object] | None:
-        """The metric query as JSON-able values."""
-
-    @property
-    def sources(self) -> Sequence[str]:
-        """What the reading of the question rests on."""
-
-
-Ask = Callable[[Session, str, str | None], Answer]
-
-
 @dataclass(frozen=True)
 class Backend:
-    """The parts behind the API; `tenants` returns the ids that tokens may name."""
+    """The parts behind the API; all of them are called from many threads.
+
+    semantics: the metric definitions a release was published with. ask: session, question and language (`de`, `en`
+    or None) to an answer. tenants: the ids that tokens may name.
+    """
 
     sessions: SessionSource
-    semantics: SemanticLayer
-    ask: Ask
+    semantics: Callable[[Release], SemanticLayer]
+    ask: Callable[[Session, str, str | None], Answer]
     cache: Cache
     tenants: Callable[[], Collection[str]]

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -146,8 +147,17 @@ class GraphQLHandler(Handler):
         self.set_status(status)
         self.finish(orjson.dumps({"errors": [refusal(error)]}))
 
-    def on_finish(self) -> None:
-        """Count and log the request, however it ended; Tornado calls it last."""
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """Say that the connection ends: Tornado closes it when an answer comes before the body has been read."""
+        self.set_header("Connection", "close")
+        super().write_error(status_code, **details)
+
+    def finish(self, chunk: str | bytes | dict[Any, Any] | None = None) -> Future[None]:
+        """Count and log the request, however it ended, then answer it."""
+        self._record()
+        return super().finish(chunk)
+
+    def _record(self) -> None:
         seconds = time.perf_counter() - self.started
         status = self.get_status()
         if 400 <= status < 500:

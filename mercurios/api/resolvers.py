@@ -17,18 +17,18 @@ from typing import Any
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
 
+from mercurios.answers import Answer
 from mercurios.api.backend import Backend
 from mercurios.api.predictions import Forecast, Recommendation, forecast, recommend
+from mercurios.api.scalars import bind_scalars
 from mercurios.api.tokens import Identity
-from mercurios.api.values import bind_scalars, plain
 from mercurios.errors import BadRequest, NoRelease
 from mercurios.lake import Release
-from mercurios.metrics import Filter, Metric, MetricQuery, Order, run
+from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, MetricResult, Order, SemanticLayer, run
 from mercurios.serving import Session
 
 LOCALES = ("de", "en")
 MAX_QUESTION_CHARACTERS = 1_000
-MAX_ROWS = 10_000
 _CACHED_SECONDS = 3_600.0
 
 
@@ -44,6 +44,11 @@ class Asker:
     def session(self) -> Session:
         """The one session of this request."""
         return self.backend.sessions.get(self.identity.tenant)
+
+    @property
+    def semantics(self) -> SemanticLayer:
+        """The metric definitions of the session's release."""
+        return self.backend.semantics(self.session.release)
 
 
 @dataclass(frozen=True)
@@ -78,25 +83,10 @@ class ReleaseView:
 
 
 @dataclass(frozen=True)
-class MetricResultView:
-    """A metric result whose cells are JSON scalars already."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    release: str
-    sql: str
-
-
-@dataclass(frozen=True)
 class AnswerView:
-    """An answer whose cells are JSON scalars already."""
+    """An answer with the release it rests on."""
 
-    status: str
-    text: str
-    columns: Sequence[str] | None
-    rows: Sequence[Sequence[object]] | None
-    query: object
-    sources: Sequence[str]
+    answer: Answer
     release: str
 
 
@@ -127,37 +117,34 @@ def _count(session: Session, table: str) -> int:
 
 
 def _metric_catalog(_: object, info: GraphQLResolveInfo) -> Sequence[Metric]:
-    return info.context.backend.semantics.catalog()  # type: ignore[no-any-return]
+    asker: Asker = info.context
+    return asker.semantics.catalog()
 
 
-def _in_locale(field: str) -> Callable[..., str]:
-    def resolve(metric: Metric, _: GraphQLResolveInfo, locale: str | None = None) -> str:
+def _in_locale(field: str) -> Callable[..., str | None]:
+    def resolve(metric: Metric, _: GraphQLResolveInfo, locale: str | None = None) -> str | None:
         texts: Mapping[str, str] = getattr(metric, field)
-        return texts[_locale(locale) or "en"]
+        return texts.get(_locale(locale) or "en") or None
 
     return resolve
 
 
-def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResultView:
+def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResult:
     asker: Asker = info.context
     query = metric_query(arguments)
-    key = cache_key(asker.session, query)
+    key = cache_key(asker.session, asker.semantics.compile(query))
     kept = _read_cache(asker.backend.cache.get(key))
     asker.count("miss" if kept is None else "hit")
     if kept is not None:
         return kept
-    result = run(asker.backend.semantics, asker.session, query)
-    view = MetricResultView(tuple(result.columns), _plain_rows(result.rows), asker.session.release.id, result.sql)
-    asker.backend.cache.set(key, orjson.dumps(view), ttl_seconds=_CACHED_SECONDS)
-    return view
+    result = run(asker.semantics, asker.session, query)
+    asker.backend.cache.set(key, orjson.dumps(result), ttl_seconds=_CACHED_SECONDS)
+    return result
 
 
 def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
     """The arguments of the field `metrics` as a metric query; raises BadRequest for what the schema cannot exclude."""
     limit = arguments.get("limit")
-    limit = 100 if limit is None else limit
-    if not 1 <= limit <= MAX_ROWS:
-        raise BadRequest(f"limit {limit}: expected 1 to {MAX_ROWS:,} rows")
     return MetricQuery(
         tuple(arguments["names"]),
         group_by=tuple(arguments.get("groupBy") or ()),
@@ -166,28 +153,29 @@ def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
         end=arguments.get("to"),
         where=tuple(_filter(given) for given in arguments.get("where") or ()),
         order_by=tuple(Order(given["column"], bool(given["descending"])) for given in arguments.get("orderBy") or ()),
-        limit=limit,
+        limit=100 if limit is None else limit,
     )
 
 
 def _filter(given: Mapping[str, Any]) -> Filter:
     for value in given["values"]:
-        if not isinstance(value, str | int | float):
-            raise BadRequest(f"filter on {given['dimension']!r}: expected strings, numbers or booleans as values")
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise BadRequest(f"filter on {given['dimension']!r}: expected strings or numbers as values")
     return Filter(given["dimension"], given["op"], tuple(given["values"]))
 
 
-def cache_key(session: Session, query: MetricQuery) -> str:
-    """Tenant, release and query; a result under it cannot be stale."""
-    digest = hashlib.sha256(orjson.dumps(query, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def cache_key(session: Session, compiled: CompiledQuery) -> str:
+    """Tenant, release and statement: the SQL carries the definitions, so a result under this key cannot be stale."""
+    statement = orjson.dumps([compiled.sql, compiled.columns, compiled.parameters], option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(statement).hexdigest()
     return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}/{digest}"
 
 
-def _read_cache(kept: bytes | None) -> MetricResultView | None:
+def _read_cache(kept: bytes | None) -> MetricResult | None:
     if kept is None:
         return None
     try:
-        return MetricResultView(**orjson.loads(kept))
+        return MetricResult(**orjson.loads(kept))
     except (orjson.JSONDecodeError, TypeError):
         return None  # not written by this version: as good as not there
 
@@ -210,11 +198,7 @@ def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | No
         raise BadRequest(
             f"the question has {len(question):,} characters, at most {MAX_QUESTION_CHARACTERS:,} are read; shorten it"
         )
-    answer = asker.backend.ask(asker.session, question, _locale(locale))
-    rows = None if answer.rows is None else _plain_rows(answer.rows)
-    columns = None if rows is None else answer.columns
-    release = asker.session.release.id
-    return AnswerView(answer.status, answer.text, columns, rows, answer.query, tuple(answer.sources), release)
+    return AnswerView(asker.backend.ask(asker.session, question, _locale(locale)), asker.session.release.id)
 
 
 def _locale(locale: str | None) -> str | None:
@@ -227,8 +211,8 @@ def _locale(locale: str | None) -> str | None:
     return language
 
 
-def _plain_rows(rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    return [[plain(cell) for cell in row] for row in rows]
+def _of_answer(field: str) -> Callable[..., Any]:
+    return lambda view, _: getattr(view.answer, field)
 
 
 _RESOLVERS: Mapping[str, Callable[..., Any]] = {
@@ -241,4 +225,6 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.description": _in_locale("description"),
+    "Metric.caution": _in_locale("caution"),
+    **{f"Answer.{field}": _of_answer(field) for field in ("status", "text", "columns", "rows", "query", "sources")},
 }

@@ -21,7 +21,7 @@ from mercurios.api.execution import GraphQL, Reply
 from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, Unknown
 from mercurios.api.telemetry import Telemetry
 from mercurios.api.tokens import Identity, check_secret, verify
-from mercurios.errors import ConfigError, Unauthenticated
+from mercurios.errors import ConfigError, NoRelease, Unauthenticated
 from mercurios.metrics import MetricQuery
 
 _LOG = structlog.get_logger(__name__)
@@ -73,10 +73,13 @@ class Api(Application):
             self.in_flight -= 1
 
     def warm_up(self) -> None:
-        """Compile one metric query, so that the first asker does not wait for MetricFlow's imports."""
-        catalog = self._backend.semantics.catalog()
-        if catalog:
-            self._backend.semantics.compile(MetricQuery((catalog[0].name,)))
+        """Open one session and compile one metric query, so that the first asker waits for no imports."""
+        try:
+            for tenant in list(self._backend.tenants())[:1]:
+                semantics = self._backend.semantics(self._backend.sessions.get(tenant).release)
+                semantics.compile(MetricQuery((semantics.catalog()[0].name,)))
+        except NoRelease as error:
+            _LOG.warning("api.cold", reason=str(error))
 
     def close(self) -> None:
         """Stop the worker threads when their requests are done; those that have not begun are dropped."""

@@ -9,7 +9,7 @@ Nothing here opens a store: frames of polars come in and go out, and the librari
 mlforecast, neuralforecast) are imported where they are used.
 """
 
-from mercurios.forecasting.backtest import Backtest, CandidateScore, backtest
+from mercurios.forecasting.backtest import Backtest, CandidateScore, backtest, score_windows
 from mercurios.forecasting.candidates import Candidate
 from mercurios.forecasting.fitted import FittedLevel, fit_part
 from mercurios.forecasting.series import Grain, Panel, Split, split_series
@@ -27,5 +27,6 @@ __all__ = [
     "Split",
     "backtest",
     "fit_part",
+    "score_windows",
     "split_series",
 ]

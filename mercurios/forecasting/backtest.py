@@ -14,7 +14,7 @@ import polars as pl
 
 from mercurios.errors import ModelError, SeriesTooShort
 from mercurios.forecasting.candidates import Candidate, MedianEnsemble, future
-from mercurios.forecasting.intervals import calibrate, spreads
+from mercurios.forecasting.intervals import BOUNDS, calibrate, spreads
 from mercurios.forecasting.scores import bias, coverage, wape
 from mercurios.forecasting.series import Panel
 
@@ -80,6 +80,18 @@ def backtest(
     Raises SeriesTooShort, naming the series, below horizon * (folds + 1) periods.
     """
     _require_length(panel, horizon * (folds + 1))
+    return score_windows(panel, candidates, horizon=horizon, folds=folds, on_done=on_done)
+
+
+def score_windows(
+    panel: Panel,
+    candidates: Mapping[str, Candidate],
+    *,
+    horizon: int,
+    folds: int,
+    on_done: Callable[[int], None] = lambda done: None,
+) -> Backtest:
+    """As `backtest`, for series of any length: one counts in the windows that lie after its first sale."""
     panels = [panel.before(horizon * back) for back in range(folds, 0, -1)]
     truth = _truth(panel, panels, horizon)
     made: dict[Candidate, list[pl.DataFrame]] = {}
@@ -87,7 +99,7 @@ def backtest(
     for name, candidate in candidates.items():
         started = time.perf_counter()
         rows = _match(name, _roll(candidate, panels, horizon, made), truth)
-        scores.append(_score(name, rows, time.perf_counter() - started))
+        scores.append(_score(name, rows, folds, time.perf_counter() - started))
         scored.append(rows)
         on_done(1)
     return Backtest(dict(candidates), tuple(scores), pl.concat(scored))
@@ -141,27 +153,29 @@ def _match(name: str, forecasts: Sequence[pl.DataFrame], truth: pl.DataFrame) ->
     ).sort("unique_id", "ds")
 
 
-def _score(name: str, rows: pl.DataFrame, seconds: float) -> CandidateScore:
-    folds = [rows.filter(pl.col("fold") == fold) for fold in range(int(rows["fold"].max()) + 1)]  # type: ignore[arg-type]
-    banded = [_banded(rows.filter(pl.col("fold") < fold), window) for fold, window in enumerate(folds) if fold]
-    judged = pl.concat([window for window in banded if window is not None] or [rows.clear().with_columns(_NO_BOUNDS)])
+def _score(name: str, rows: pl.DataFrame, folds: int, seconds: float) -> CandidateScore:
+    windows = [rows.filter(pl.col("fold") == fold) for fold in range(folds)]
+    judged = pl.concat(
+        [_banded(rows.filter(pl.col("fold") < fold), window) for fold, window in enumerate(windows) if fold]
+    )
     return CandidateScore(
         name=name,
         wape=wape(rows["y"], rows["mean"]),
         bias=bias(rows["y"], rows["mean"]),
         coverage80=coverage(judged["y"], judged["lo80"], judged["hi80"]),
         coverage95=coverage(judged["y"], judged["lo95"], judged["hi95"]),
-        fold_wapes=tuple(wape(window["y"], window["mean"]) for window in folds),
+        fold_wapes=tuple(wape(window["y"], window["mean"]) for window in windows),
         seconds=seconds,
     )
 
 
-_NO_BOUNDS = [pl.lit(None, pl.Float64).alias(name) for name in ("lo80", "hi80", "lo95", "hi95")]
-
-
-def _banded(before: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame | None:
+def _banded(before: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
     bands = calibrate(before)
-    if bands is None:
-        return None
+    if bands is None:  # nothing was wrong by anything yet, or there was nothing: no interval to be judged
+        return (
+            window.clear()
+            .with_columns(pl.lit(None, pl.Float64).alias(bound) for bound in BOUNDS)
+            .drop("spread", "floor")
+        )
     spread = window.select("unique_id", "spread", "floor").unique()
     return bands.around(window.drop("spread", "floor"), spread)

@@ -7,9 +7,13 @@ json.dumps(asdict(status))
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
+
 from mercurios.lake import Lake, Release
 from mercurios.registry import Registry
-from mercurios.warehouse import Warehouse
+from mercurios.warehouse import StoredBatch, Warehouse
+
+_RAW = "raw.prohandel_"
 
 
 @dataclass(frozen=True)
@@ -20,21 +24,21 @@ class RawStatus:
     extracted: int
     loaded: int
     quarantined: int
-    batch: str
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A registered model that carries the alias `champion`."""
+    """A registered version that carries the alias `champion`, with the metrics of its run."""
 
-    version: str
+    version: int
     model: str
+    reason: str
     metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """Last day with sales, the newest batch's end (UTC), and when the release was published (UTC); ISO 8601 or None."""
+    """Last local day with sales, end of the newest batch, time of the release; ISO 8601, None when there is none."""
 
     last_sale_on: str | None
     ingested_at: str | None
@@ -43,7 +47,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class TenantStatus:
-    """Everything about one tenant."""
+    """Everything about one tenant; `marts` counts the rows of the current release."""
 
     id: str
     raw: Mapping[str, RawStatus]
@@ -75,8 +79,57 @@ def collect(tenant_ids: Sequence[str], warehouse: Warehouse, lake: Lake, registr
     """Look at every store; nothing is changed. A store that is still empty shows as empty."""
     release = lake.current()
     batches = warehouse.batches()
-    tenants = [_tenant(tenant_id, warehouse, batches, lake, release, registry) for tenant_id in tenant_ids]
-    return Status(tenants, _release(release) if release else None)
+    return Status(
+        [_tenant(tenant_id, warehouse, batches, lake, release, registry) for tenant_id in tenant_ids],
+        _release(release) if release else None,
+    )
+
+
+def _tenant(
+    tenant_id: str,
+    warehouse: Warehouse,
+    batches: Sequence[StoredBatch],
+    lake: Lake,
+    release: Release | None,
+    registry: Registry,
+) -> TenantStatus:
+    own = {batch.entity: batch for batch in batches if batch.tenant_id == tenant_id}  # the newest of each entity
+    raw = {
+        entity: RawStatus(
+            warehouse.count(f"{_RAW}{entity}", tenant_id),
+            batch.counts.extracted,
+            batch.counts.loaded,
+            batch.counts.quarantined,
+        )
+        for entity, batch in own.items()
+    }
+    marts, last_sale_on = _marts(lake, release, tenant_id)
+    return TenantStatus(
+        id=tenant_id,
+        raw=raw,
+        marts=marts,
+        quarantined=sum(one.quarantined for one in raw.values()),
+        champions={
+            version.name.removeprefix(f"{tenant_id}."): Champion(
+                version.version, version.tags.get("candidate", ""), version.reason, version.metrics
+            )
+            for version in registry.champions(tenant_id)
+        },
+        freshness=Freshness(
+            last_sale_on,
+            max(batch.finished_at for batch in own.values()).isoformat() if own else None,
+            release.at.isoformat() if release else None,
+        ),
+    )
+
+
+def _marts(lake: Lake, release: Release | None, tenant_id: str) -> tuple[Mapping[str, int], str | None]:
+    if release is None:
+        return {}, None
+    reader = lake.reader(tenant_id, release)
+    days = reader.table("mart_sales_daily")["sold_on"] if release.holds("mart_sales_daily") else None
+    last = pc.max(days).as_py() if days is not None else None
+    return {table.name: reader.count(table.name) for table in release.tables}, last.isoformat() if last else None
 
 
 def _release(release: Release) -> ReleaseStatus:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 def engine(manifest: Mapping[str, Any]) -> "MetricFlowEngine":
     """Set MetricFlow up on a manifest, with every table in the serving session's schema; some seconds of imports."""
-    from dbt_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
     from metricflow.engine.metricflow_engine import MetricFlowEngine
     from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
     from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup

@@ -151,8 +151,8 @@ def _shape(query: MetricQuery) -> tuple[MetricQuery, Mapping[str, str | int | fl
         names = tuple(f"value_{number}_{place}" for place in range(len(one.values)))
         parameters |= dict(zip(names, one.values, strict=True))
         where.append(replace(one, values=names))
-    dates = {name: date.min for name in ("start", "end") if name in parameters}
-    return replace(query, where=tuple(where), **dates), parameters
+    start, end = (date.min if name in parameters else None for name in ("start", "end"))
+    return replace(query, where=tuple(where), start=start, end=end), parameters
 
 
 def _statement(mf: "MetricFlowEngine", shape: MetricQuery) -> str:

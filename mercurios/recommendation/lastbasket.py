@@ -60,7 +60,7 @@ def last_basket_test(
     """Fit every candidate on all but the last receipts and compare its top k with them.
 
     on_done: called with 1 after each candidate.
-    Raises ModelError when no customer has two receipts.
+    Raises TooFewPurchases when no customer has two receipts.
     """
     known, held_out = purchases.without_last_receipt()
     customers = held_out["customer_number"].unique().sort()

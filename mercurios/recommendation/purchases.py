@@ -9,7 +9,7 @@ from functools import cached_property
 
 import polars as pl
 
-from mercurios.errors import ModelError
+from mercurios.errors import TooFewPurchases
 
 _KEY = ("customer_number", "receipt_id", "article_number")
 
@@ -26,10 +26,10 @@ class Purchases:
 
     @classmethod
     def of(cls, lines: pl.DataFrame) -> "Purchases":
-        """Take lines with customer_number, receipt_id, article_number, sold_at; raises ModelError when empty."""
+        """Take lines with customer_number, receipt_id, article_number, sold_at; raises TooFewPurchases when empty."""
         if lines.is_empty():
-            raise ModelError(
-                "expected receipt lines of known customers, got none; without customer numbers there is no one to know"
+            raise TooFewPurchases(
+                "expected receipts of known customers, got none; let the till record customer numbers"
             )
         rows = lines.group_by(_KEY).agg(pl.col("sold_at").max()).sort(_KEY)
         return cls(rows)
@@ -63,7 +63,7 @@ class Purchases:
         """Hold out the last receipt of every customer who has at least two.
 
         Returns what is left, and the held-out customer_number, article_number. Of receipts of the same moment the one
-        with the greater number is the last.
+        with the greater number is the last. Raises TooFewPurchases when nobody has two.
         """
         receipts = self.rows.group_by("customer_number", "receipt_id").agg(pl.col("sold_at").max())
         last = (
@@ -75,6 +75,6 @@ class Purchases:
         held_out = self.rows.join(last, on=["customer_number", "receipt_id"], how="semi")
         known = self.rows.join(last, on=["customer_number", "receipt_id"], how="anti").sort(_KEY)
         if held_out.is_empty():
-            raise ModelError("expected a customer with two receipts, got none; wait for customers to come back")
+            raise TooFewPurchases("expected a customer with two receipts, got none; wait for customers to come back")
         pair = ("customer_number", "article_number")
         return Purchases(known), held_out.select(pair).sort(pair)

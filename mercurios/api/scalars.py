@@ -1,21 +1,8 @@
-"""Values on their way to JSON and back: what the scalars of the schema accept and give."""
+"""The schema's own scalars: what they accept and give."""
 
-import math
 from datetime import UTC, date, datetime
-from decimal import Decimal
 
 from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema
-
-
-def plain(value: object) -> object:
-    """A cell as a JSON scalar: decimals as numbers, dates as ISO 8601, numbers that are none as null."""
-    if isinstance(value, Decimal):
-        value = float(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, datetime):
-        return moment(value)
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def moment(value: datetime) -> str:

@@ -1,0 +1,81 @@
+"""Flows run from the command line: progress on the screen, a summary at the end, the same as JSON under home.
+
+    run_flow("pipeline", Settings(), Console(), tenants=["north"])
+
+Without PREFECT_API_URL Prefect starts a server of its own for the time of the run, which takes some 15 seconds.
+"""
+
+import importlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from mercurios.config import Settings
+from mercurios.console import Console
+
+SUMMARY = "pipeline.json"
+
+
+def run_flow(name: str, settings: Settings, console: Console, **parameters: object) -> Any:
+    """Run one flow in this process and return its report; `pipeline` also leaves its summary under home."""
+    quiet_logs(settings)
+    with console.shown("start"), _prefect():
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        report = flow(**parameters)
+    return report
+
+
+def keep_summary(settings: Settings, summary: dict[str, Any]) -> None:
+    """Write the summary of the newest pipeline run, whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=settings.home, delete=False, suffix=".json") as file:
+        json.dump(summary, file, indent=2, default=str)
+    os.replace(file.name, settings.home / SUMMARY)
+
+
+def last_summary(settings: Settings) -> dict[str, Any] | None:
+    """The summary of the newest pipeline run, None before the first."""
+    path = settings.home / SUMMARY
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Send structured logs to a file under home, so that the screen belongs to progress and answers."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (settings.home / "logs").mkdir(exist_ok=True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory((settings.home / "logs" / "mercurios.log").open("a")),
+    )
+
+
+@contextmanager
+def _prefect() -> Iterator[None]:
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_LEVEL,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+        temporary_settings,
+    )
+
+    ours = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_LOGGING_LEVEL: "WARNING",
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
+    }
+    with temporary_settings(ours), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # third parties' deprecations are no news to who runs a command
+        yield

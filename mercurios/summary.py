@@ -1,0 +1,82 @@
+"""The summary of a pipeline run: for people, and the same as plain data.
+
+summary = summarise(report, console.stations)
+print_summary(summary, console)
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mercurios.console import Console, Station
+
+if TYPE_CHECKING:
+    from flows.pipeline import PipelineReport
+
+_NEXT = (
+    ('mercurios query --tenant north "Welche fünf Warengruppen hatten den meisten Umsatz?"', "ask"),
+    ("mercurios status", "what is there; --json for programs"),
+    ("make up", "Prefect, MLflow and the API on loopback, until Ctrl-C"),
+    ("make notebook", "the reports in JupyterLab"),
+)
+
+
+def summarise(report: "PipelineReport", stations: Mapping[str, Station]) -> dict[str, Any]:
+    """Rows, seconds and memory per station, scores beside their baselines, questions with their answers."""
+    rows = _rows(report)
+    return {
+        "release": report.release,
+        "stations": {
+            name: {"rows": rows.get(name), "seconds": round(one.seconds, 1), "peak_mb": round(one.peak_bytes / 1e6)}
+            for name, one in stations.items()
+        },
+        "seconds": round(sum(one.seconds for one in stations.values()), 1),
+        "peak_mb": round(max(one.peak_bytes for one in stations.values()) / 1e6),
+        "scores": [row for one in report.retrain for row in one.score_rows()],
+        "answers": [
+            {
+                "tenant": one.tenant_id,
+                "question": asked.question,
+                "status": asked.answer.status,
+                "answer": asked.answer.text,
+                "rows": asked.answer.rows,
+            }
+            for one in report.query
+            for asked in one.answers
+        ],
+    }
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Show the summary."""
+    say = console.say
+    say(f"\nRelease {summary['release']}: {summary['seconds']:.0f} s, at most {summary['peak_mb']:,} MB of memory\n")
+    say(f"  {'station':<12}{'rows':>12}{'seconds':>10}{'memory':>12}")
+    for name, one in summary["stations"].items():
+        rows = f"{one['rows']:,}" if one["rows"] is not None else ""
+        say(f"  {name:<12}{rows:>12}{one['seconds']:>10.1f}{one['peak_mb']:>9,} MB")
+    say(f"\n  {'trained':<24}{'champion':<26}{'score':>16}    baseline")
+    for row in summary["scores"]:
+        what = f"{row['tenant']} {row['what']}"
+        say(f"  {what:<24}{row['champion']:<26}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
+    tenant = ""
+    for one in summary["answers"]:
+        if one["tenant"] != tenant:
+            tenant = one["tenant"]
+            say(f"\n  asked of {tenant}")
+        say(f"  ? {one['question']}")
+        for line in one["answer"].splitlines():
+            say(f"    {line}")
+    say("\nWhat to do next (commands are in .venv/bin):")
+    for command, what in _NEXT:
+        say(f"  {command:<88} {what}")
+
+
+def _rows(report: "PipelineReport") -> dict[str, int]:
+    return {
+        "ingest": sum(one.rows for one in report.ingest),
+        "transform": sum(report.transform.rows.values()),
+        "export": sum(report.export.rows.values()),
+        "retrain": sum(table.num_rows for one in report.retrain for table in one.tables.values()),
+        "index": sum(one.entries for one in report.index),
+        "query": sum(len(one.answers) for one in report.query),
+    }

@@ -1,0 +1,95 @@
+"""The same ingest into Snowflake: real connector, real prefect-snowflake, an emulator at the other end.
+
+The port itself is tested on both adapters in test_warehouse.py. Nothing here was verified against a real account.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from prefect_snowflake import SnowflakeConnector, SnowflakeCredentials
+
+from mercurios.errors import WarehouseError
+from mercurios.jobs.ingest import RAW_TABLES, ingest
+from mercurios.sandbox import Faults, Merchant, Profile, running
+from mercurios.sources.prohandel import ProHandel
+from mercurios.warehouse import BATCHES, QUARANTINE, Warehouse
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from mercurios.warehouse.snowflake import Endpoint, SnowflakeWarehouse
+from tests.prohandel_double import KEY, SECRET, tenant
+from tests.snowflake_emulator import Emulator, emulator_fixture  # noqa: F401
+from tests.tiny import tiny_merchant
+
+AT = datetime(2026, 1, 2, 8, tzinfo=UTC)
+SLICE = {name: {e: f.head(400) for e, f in tiny_merchant(seed).items()} for name, seed in (("north", 1), ("south", 2))}
+RUN_COLUMNS = {"_batch_id", "batch_id", "_extracted_at", "started_at", "finished_at", "quarantined_at"}
+
+
+def ingest_slice(folder: Path, warehouse: Warehouse, at: datetime, change: float = 0) -> list[tuple[object, ...]]:
+    """Ingest both tenants with two broken sale lines each; return what the batches counted."""
+    counted = []
+    for name, frames in SLICE.items():
+        changed = {**frames, "sale": frames["sale"].with_columns(pl.col("discount") + change)}
+        merchant = Merchant(name, KEY, SECRET, changed, Profile(), Faults(wrong_types={"sale": 2}))
+        with running([merchant]) as sandbox:
+            given = tenant(folder, name, auth_url=sandbox.auth_url, page_size=150)
+            with ProHandel(given) as source:
+                report = ingest(source, given, warehouse, at)
+        counted += [(name, *list(vars(batch).values())[:-1]) for batch in report.batches]
+    return counted
+
+
+def content(warehouse: Warehouse) -> Mapping[str, list[str]]:
+    """Every row of every table, without what differs from run to run."""
+    names = [table.name for table in (*RAW_TABLES, BATCHES, QUARANTINE)]
+    rows = {name: warehouse.table(name) for name in names}
+    kept = {name: table.drop_columns(list(RUN_COLUMNS & set(table.column_names))) for name, table in rows.items()}
+    return {name: sorted(map(str, table.to_pylist())) for name, table in kept.items()}
+
+
+@pytest.fixture(scope="module")
+def snowflake(emulator: Emulator) -> Iterator[SnowflakeWarehouse]:
+    with emulator.open("MERCURIOS") as warehouse:
+        yield warehouse
+
+
+def test_both_warehouses_hold_the_same_rows_after_the_same_runs(tmp_path: Path, snowflake: SnowflakeWarehouse) -> None:
+    with DuckDBWarehouse.open("duckdb:///:memory:") as duckdb:
+        for hours, change in ((0, 0.0), (1, 0.0), (2, 0.01)):
+            at = AT + timedelta(hours=hours)
+            counted = ingest_slice(tmp_path, duckdb, at, change)
+            assert ingest_slice(tmp_path, snowflake, at, change) == counted
+        assert content(snowflake) == content(duckdb)
+        assert {name: snowflake.count(name, "south") for name in content(duckdb)} == {
+            name: duckdb.count(name, "south") for name in content(duckdb)
+        }
+        for table in RAW_TABLES:
+            assert snowflake.table(table.name).schema.equals(duckdb.table(table.name).schema), table.name
+    assert snowflake.count("raw.prohandel_sale", "north") == 398
+    assert snowflake.count("ops.quarantine", "north") == 3 * 2
+
+
+def test_money_of_a_mart_stays_decimal(snowflake: SnowflakeWarehouse) -> None:
+    snowflake._run("create schema if not exists marts")
+    snowflake._run("create table marts.sums as select cast(12345.67 as number(18, 2)) as revenue, 3 as branch")
+    assert snowflake.table("marts.sums").to_pydict() == {"revenue": [pytest.approx(12345.67)], "branch": [3]}
+    assert snowflake.table("marts.sums").schema.types == [pa.decimal128(18, 2), pa.int64()]
+
+
+def test_it_goes_through_prefects_blocks(snowflake: SnowflakeWarehouse, emulator: Emulator) -> None:
+    assert isinstance(snowflake._connector, SnowflakeConnector)
+    credentials = snowflake._connector.credentials
+    assert isinstance(credentials, SnowflakeCredentials)
+    assert (credentials.user, credentials.role, credentials.authenticator) == (emulator.user, "LOADER", "snowflake_jwt")
+    connection = snowflake._connection
+    assert (connection.login_timeout, connection.network_timeout) == (20, 20)
+    assert emulator.private_key not in repr(snowflake) + repr(credentials) + repr(emulator)
+
+
+def test_a_server_that_is_silent_is_a_warehouse_error(emulator: Emulator) -> None:
+    silent = Endpoint("127.0.0.1", 9, "http", {"login_timeout": 1, "network_timeout": 1})
+    with pytest.raises(WarehouseError, match="snowflake emulator/DB"):
+        SnowflakeWarehouse.open(emulator.url("DB"), private_key=emulator.private_key, endpoint=silent)
