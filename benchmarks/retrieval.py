@@ -3,7 +3,7 @@
     python benchmarks/retrieval.py
 
 Prints, for the calibration half and for the held-out half, how many questions and phrases were read right, left
-unanswered, or read wrong. Needs the package's master data and no store.
+unanswered, or read wrong. Needs the package's master data and the metric definitions, no store.
 """
 
 import sys
@@ -22,29 +22,60 @@ from mercurios.answers import Context, Coverage, plan
 from mercurios.answers.names import by_meaning
 from mercurios.jobs.index import metric_entries, term_entries, value_entries
 from mercurios.metrics import Metric, MetricQuery
-from mercurios.retrieval import Embedder, Entry, TenantIndex, load_glossary
+from mercurios.retrieval import Embedder, Entry, TenantIndex, load_glossary, open_query_embedder
 
-LABELLED = Path(__file__).with_name("retrieval_labelled.yaml")
+ROOT = Path(__file__).resolve().parent.parent
+LABELLED = ROOT / "benchmarks" / "retrieval_labelled.yaml"
 COVERAGE = Coverage(date(2017, 1, 1), date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 1))
+DIMENSIONS = ("branch", "category", "department", "product_type")
 
 
-def merchant(tenant_id: str, catalog: tuple[Metric, ...], embedder: Embedder) -> Context:
+def catalog() -> tuple[Metric, ...]:
+    """The public metrics as `dbt/` defines them; every one has all four dimensions."""
+    defined = yaml.safe_load((ROOT / "dbt/models/semantic/metrics.yml").read_text(encoding="utf-8"))["metrics"]
+    return tuple(_metric(metric, metric["config"]["meta"]) for metric in defined if "unit" in metric["config"]["meta"])
+
+
+def _metric(metric: Mapping[str, Any], meta: Mapping[str, Any]) -> Metric:
+    return Metric(
+        name=metric["name"],
+        label={"en": metric["label"], "de": meta["label_de"]},
+        unit=meta["unit"],
+        description={"en": metric["description"], "de": meta["description_de"]},
+        dimensions=DIMENSIONS,
+        synonyms={"en": tuple(meta["synonyms"]), "de": tuple(meta["synonyms_de"])},
+    )
+
+
+def merchant(tenant_id: str, embedder: Embedder) -> Context:
     """A Complete Journey merchant's words and days: `north` has the stores with an even id, `south` the others."""
     data = Path(journey).parent / "data"
-    odd = 0 if tenant_id == "north" else 1
-    sales = pl.read_parquet(data / "transactions.parquet").filter(pl.col("store_id") % 2 == odd)
+    is_odd = 0 if tenant_id == "north" else 1
+    sales = pl.read_parquet(data / "transactions.parquet", columns=["store_id", "product_id"])
+    sales = sales.filter(pl.col("store_id") % 2 == is_odd).unique()
     products = pl.read_parquet(data / "products.parquet").join(sales, on="product_id", how="semi")
-    values = products.select(
-        category=pl.col("product_category"), department="department", product_type=pl.col("product_type")
-    ).drop_nulls()
+    values = products.select("department", "product_type", category="product_category").drop_nulls().unique()
+    metrics = catalog()
     entries = [
-        *value_entries(values.unique().sort(pl.all()).to_dicts()),
+        *value_entries(values.sort(pl.all()).to_dicts()),
         *(Entry("branch", str(store), f"Store {store}") for store in sales["store_id"].unique().sort()),
-        *(entry for metric in catalog for entry in metric_entries(metric)),
+        *(entry for metric in metrics for entry in metric_entries(metric)),
         *(entry for term in load_glossary().values() for entry in term_entries(term)),
     ]
     index = TenantIndex.build(tenant_id, entries, embedder)
-    return Context(index, catalog, COVERAGE, "USD", "de", (tenant_id, f"{tenant_id.title()} Stores"))
+    return Context(index, metrics, COVERAGE, "USD", "de", (tenant_id, f"{tenant_id.title()} Stores"))
+
+
+def questions(split: str, *, silent: bool) -> list[dict[str, Any]]:
+    """Labelled questions of one half: those that must stay unanswered, or the others."""
+    labelled = yaml.safe_load(LABELLED.read_text(encoding="utf-8"))["questions"]
+    return [one for one in labelled if one["is"]["split"] == split and one["is"].get("silent", False) == silent]
+
+
+def terms(split: str) -> list[dict[str, Any]]:
+    """Labelled phrases of one half."""
+    labelled = yaml.safe_load(LABELLED.read_text(encoding="utf-8"))["terms"]
+    return [one for one in labelled if one["split"] == split]
 
 
 def verdict(question: str, label: Mapping[str, Any], context: Context) -> str:
@@ -98,26 +129,23 @@ def term_verdict(phrase: str, means: Iterable[str], context: Context) -> str:
 
 def main() -> None:
     """Measure and print."""
-    from mercurios.retrieval import open_query_embedder
-    from tests.test_answers import CATALOG
-
-    labelled = yaml.safe_load(LABELLED.read_text(encoding="utf-8"))
-    context = merchant("north", CATALOG, open_query_embedder("use-multilingual"))
-    started = time.perf_counter()
+    say = sys.stdout.write
+    context = merchant("north", open_query_embedder("use-multilingual"))
+    started, asked = time.perf_counter(), 0
     for split in ("calibration", "held_out"):
         for silent in (False, True):
-            asked = [q for q in labelled["questions"] if q["is"]["split"] == split and q["is"].get("silent", False) == silent]
-            counts = Counter(verdict(q["question"], q["is"], context) for q in asked)
-            print(f"{split:<12} {'must be refused' if silent else 'answerable':<16} {len(asked):>3}: {dict(counts)}")
-            for q in asked:
-                if verdict(q["question"], q["is"], context) != "right":
-                    print(f"    {verdict(q['question'], q['is'], context)}: {q['question']}")
-        terms = [term for term in labelled["terms"] if term["split"] == split]
-        counts = Counter(term_verdict(term["phrase"], term["means"], context) for term in terms)
-        print(f"{split:<12} phrases by meaning {len(terms):>3}: {dict(counts)}")
-    print(f"{(time.perf_counter() - started) / len(labelled['questions']) / 2 * 1000:.1f} ms a question")
+            found = questions(split, silent=silent)
+            verdicts = [verdict(one["question"], one["is"], context) for one in found]
+            kind = "must stay silent" if silent else "answerable"
+            say(f"{split:<12} {kind:<17} {len(found):>3}: {dict(Counter(verdicts))}\n")
+            asked += len(found)
+            for one, result in zip(found, verdicts, strict=True):
+                if result != "right":
+                    say(f"    {result}: {one['question']}\n")
+        results = Counter(term_verdict(term["phrase"], term["means"], context) for term in terms(split))
+        say(f"{split:<12} {'by meaning':<17} {results.total():>3}: {dict(results)}\n")
+    say(f"{(time.perf_counter() - started) / asked * 1000:.1f} ms a question\n")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     main()

@@ -11,6 +11,6 @@ from mercurios import wiring
 @flow(name="transform")
 def transform() -> TransformReport:
     """Run `dbt build`; a failing model or test fails the flow and leaves the lake as it was."""
-    report = transform_job(wiring.build_marts)
+    report = transform_job(wiring.build_marts, wiring.open_warehouse)
     artifacts.dbt_results(report)
     return report

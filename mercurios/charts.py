@@ -108,6 +108,13 @@ def metric_chart(rows: pl.DataFrame, labels: Labels, *, x: str, y: str, color: s
     return chart
 
 
+def draw_in_notebook() -> None:
+    """Show charts in notebooks as pictures: they need no network and stay visible in an exported page."""
+    import altair as alt
+
+    alt.renderers.enable("svg")
+
+
 def to_png(chart: "alt.TopLevelMixin", *, scale: float = 2.0, locale: Locale = "en") -> bytes:
     """Draw a chart without a browser and without a network; numbers and dates as the locale writes them."""
     import vl_convert

@@ -26,14 +26,16 @@ BUILD_WITH_UNIT_TESTS = ("build",)
 PARSE = ("parse",)
 
 _FAILURES = frozenset({"error", "fail", "runtime error", "partial success"})
-_SNOWFLAKE_OPTIONS = ("role", "warehouse", "host", "port", "protocol")
 # dbt keeps its state in module globals and takes its variables from the process: one call at a time.
 _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target of `dbt/profiles.yml` and the values it asks for; they are never shown, one may be a key."""
+    """A target of `dbt/profiles.yml` and the values it asks for, which are never shown: one may be a key.
+
+    Values not given are empty; TRANSFORM_SNOWFLAKE_HOST, _PORT and _PROTOCOL lead to an emulator.
+    """
 
     name: str
     values: Mapping[str, str] = field(repr=False)
@@ -97,25 +99,32 @@ def target_for(warehouse_url: str, private_key: str = "") -> Target:
     """Return the dbt target of a warehouse URL; the scheme chooses.
 
     `duckdb:///PATH` or `snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…`; private_key is the PEM of the Snowflake
-    service user. Raises ConfigError on anything else.
+    service user. Raises ConfigError on anything else, without repeating the URL: there may be a password in it.
     """
     url = urlsplit(warehouse_url)
-    if url.scheme == "duckdb" and url.path.strip("/"):
-        return Target("duckdb", {"TRANSFORM_DUCKDB_PATH": unquote(warehouse_url.removeprefix("duckdb:///"))})
-    if url.scheme == "snowflake" and url.username and url.hostname and url.path.strip("/"):
-        options = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        values = {f"TRANSFORM_SNOWFLAKE_{name.upper()}": options.get(name, "") for name in _SNOWFLAKE_OPTIONS}
-        values |= {
-            "TRANSFORM_SNOWFLAKE_USER": unquote(url.username),
-            "TRANSFORM_SNOWFLAKE_ACCOUNT": url.hostname,
-            "TRANSFORM_SNOWFLAKE_DATABASE": unquote(url.path.strip("/")),
-            "DBT_ENV_SECRET_TRANSFORM_SNOWFLAKE_KEY": private_key,
-        }
-        return Target("snowflake", values)
+    path = warehouse_url.removeprefix("duckdb:///")
+    if url.scheme == "duckdb" and path not in {"", ":memory:", warehouse_url}:
+        return Target("duckdb", {"TRANSFORM_DUCKDB_PATH": str(Path(path).absolute())})
+    user, _, account = url.netloc.rpartition("@")
+    database = url.path.strip("/")
+    if url.scheme == "snowflake" and user and account and database and url.password is None:
+        return Target("snowflake", _snowflake_values(user, account, database, url.query, private_key))
     raise ConfigError(
-        f"warehouse URL of scheme {url.scheme!r}: expected duckdb:///PATH or "
-        "snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
+        f"dbt has no target for a warehouse URL of scheme {url.scheme!r} like this; expected duckdb:///PATH (a file, as "
+        "nothing else outlives the run) or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
     )
+
+
+def _snowflake_values(user: str, account: str, database: str, query: str, private_key: str) -> Mapping[str, str]:
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    return {
+        "TRANSFORM_SNOWFLAKE_USER": unquote(user),
+        "TRANSFORM_SNOWFLAKE_ACCOUNT": account,
+        "TRANSFORM_SNOWFLAKE_DATABASE": unquote(database),
+        "TRANSFORM_SNOWFLAKE_WAREHOUSE": options.get("warehouse", ""),
+        "TRANSFORM_SNOWFLAKE_ROLE": options.get("role", ""),
+        "DBT_ENV_SECRET_TRANSFORM_SNOWFLAKE_KEY": private_key,
+    }
 
 
 def run_dbt(
@@ -127,8 +136,8 @@ def run_dbt(
     a flow. Raises TransformFailed naming the first failing node, dbt's message and the log.
     """
     arguments = [*command, "--target", target.name, "--quiet"]
-    arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
-    arguments += ["--target-path", str(state / "target"), "--log-path", str(state / "logs")]
+    arguments += ["--project-dir", str(project.absolute()), "--profiles-dir", str(project.absolute())]
+    arguments += ["--target-path", str(state.absolute() / "target"), "--log-path", str(state.absolute() / "logs")]
     with _one_at_a_time, _variables(target.values), track("transform", unit="models") as advance:
         try:
             outcome = (invoke or _invoke)(arguments, lambda: advance(1))
@@ -151,7 +160,9 @@ def prefect_invoke(project: Path) -> Invoke:
                     super()._call_task(task_state, manifest_node, *rest)
 
         runner = ModelsAsTasks(
-            settings=PrefectDbtSettings(project_dir=project, profiles_dir=project, log_level=EventLevel.WARN),
+            settings=PrefectDbtSettings(
+                project_dir=project.absolute(), profiles_dir=project.absolute(), log_level=EventLevel.WARN
+            ),
             raise_on_failure=False,
             disable_assets=True,
         )
@@ -193,6 +204,7 @@ def _invoke(arguments: Sequence[str], finished: Callable[[], None]) -> Outcome:
 
 @contextmanager
 def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Hand values to dbt the only way it takes them: as variables of the process, for the length of one call."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

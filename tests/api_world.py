@@ -25,7 +25,7 @@ from mercurios.api.tokens import issue
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
 from mercurios.lake import Lake
-from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery
+from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery, SemanticLayer
 from mercurios.serving import Session, Sessions
 from mercurios.tables import TABLES
 
@@ -44,6 +44,7 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
     # Powers of a thousand apart, so that every sum begins with the mark as well.
     days = [date(2017, 11, 30), date(2017, 12, 1), date(2017, 12, 2)]
     amounts = dict(zip(days, (mark * 1_000_000 + 100, mark * 1_000 + 200, mark), strict=True))
+    words = {"category": f"{word} bakery", "department": f"{word} grocery", "product_type": f"{word} rolls"}
     return {
         "dim_tenants": [
             {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
@@ -61,6 +62,38 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
                 "revenue": Decimal(amount) + Decimal("0.15"),
             }
             for day, amount in amounts.items()
+        ],
+        "fct_sale_lines": [
+            {
+                "sale_line_id": f"{word} line {day}",
+                "receipt_id": f"{word} receipt {day}",
+                "sold_on": day,
+                "sold_at": datetime(day.year, day.month, day.day, 17, tzinfo=UTC),
+                "branch": branch,
+                "article_number": article,
+                "customer_number": customer,
+                "is_merchandise": True,
+                "is_return": False,
+                "quantity": float(amount),
+                "cost_amount": Decimal(mark),
+            }
+            | words
+            | {
+                name: Decimal(amount) + Decimal("0.15")
+                for name in ("gross_amount", "net_amount", "label_amount", "labelled_gross_amount")
+            }
+            for day, amount in amounts.items()
+        ],
+        "fct_stock_daily": [
+            {
+                "snapshot_on": day,
+                "branch": branch,
+                "article_number": article,
+                "quantity": 1.0,
+                "stock_value": mark * 1_000,
+            }
+            | words
+            for day in amounts
         ],
         "forecasts": [
             *_points("category", f"{word} bakery", mark, 7, 4),
@@ -188,15 +221,26 @@ class ApiWorld:
         return first["extensions"]["code"], first["message"]
 
 
-def make_world(folder: Path, *, leave_out: Sequence[str] = (), **options: int) -> ApiWorld:
-    """A lake with both merchants in `folder` and the application on top, not yet listening."""
+def make_world(
+    folder: Path,
+    *,
+    leave_out: Sequence[str] = (),
+    is_empty: bool = False,
+    semantics: SemanticLayer | None = None,
+    **options: int,
+) -> ApiWorld:
+    """A lake with both merchants in `folder` and the application on top, not yet listening.
+
+    semantics: real metric definitions instead of the toy.
+    """
     lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
-    fill(lake, leave_out=leave_out)
-    sessions, semantics, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
-    backend = Backend(sessions, lambda _: semantics, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
+    if not is_empty:
+        fill(lake, leave_out=leave_out)
+    sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
+    backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
     app = make_app(backend, SECRET, **options)
     tokens = {tenant: issue(SECRET, tenant, "analyst", timedelta(minutes=30)) for tenant in MARKS}
-    return ApiWorld(lake, sessions, semantics, cache, app, tokens=tokens)
+    return ApiWorld(lake, sessions, toy, cache, app, tokens=tokens)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ SNOWFLAKE_DISABLE_PLATFORM_DETECTION is set while it runs, for child processes t
 use a database name of your own; it is made at the first connection.
 
 What it cannot show: roles, grants, policies, warehouses and every other account object. Account statements are
-answered with a no-op here, which proves nothing about them. `TEMPORARY` is dropped from qualified names, which dbt
-uses and fakesnow mistakes. Not verified against a real account.
+answered with a no-op here, which proves nothing about them. Two mistakes of fakesnow 0.12 are mended: it sends null
+timestamps as 1970, and does not take `TEMPORARY` on the qualified names that dbt uses (the word is dropped).
 """
 
 import json
@@ -24,11 +24,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -107,11 +108,13 @@ def _relaxed(statement: str) -> str:
 
 def _serve() -> None:
     """The server's process: print the address as JSON once it answers, end when standard input does."""
+    import fakesnow.arrow
     import fakesnow.server
     import uvicorn
     from fakesnow.cursor import FakeSnowflakeCursor
     from fakesnow.instance import FakeSnow
 
+    fakesnow.arrow.timestamp_to_sf_struct = _with_nulls(fakesnow.arrow.timestamp_to_sf_struct)
     for name in ("execute", "_describe_only"):
         _relax(FakeSnowflakeCursor, name)
     logging.getLogger("fakesnow.server").setLevel(logging.WARNING)
@@ -138,6 +141,16 @@ def _relax(cursor: type, name: str) -> None:
         return original(self, _relaxed(command), *args, **kwargs)
 
     setattr(cursor, name, relaxed)
+
+
+def _with_nulls(original: Callable[[pa.ChunkedArray], pa.StructArray]) -> Callable[[pa.ChunkedArray], pa.StructArray]:
+    def masked(moments: pa.ChunkedArray) -> pa.StructArray:
+        parts = original(moments)
+        fields = [parts.type.field(place) for place in range(parts.type.num_fields)]
+        children = [child.fill_null(0) for child in parts.flatten()]
+        return pa.StructArray.from_arrays(children, fields=fields, mask=moments.combine_chunks().is_null())
+
+    return masked
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """The API over HTTP: every field, every way to be turned away, and that nothing is said or logged that must not be."""
 
 import importlib.resources
+import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import jwt
@@ -25,9 +24,10 @@ from structlog.testing import capture_logs
 
 from mercurios.api.documents import DocumentLimits, Documents, InvalidDocument
 from mercurios.api.resolvers import load_schema
-from mercurios.api.server import listen
+from mercurios.api.server import listen, serve
 from mercurios.api.tokens import AUDIENCE, ISSUER, ROLES, Identity, issue, verify
 from mercurios.errors import BadRequest, ConfigError, Unauthenticated
+from mercurios.metrics import CompiledQuery, MetricQuery
 from tests.api_world import SECRET, ApiWorld, fill, listening, make_world
 
 
@@ -285,6 +285,8 @@ def test_questions_that_are_not_read(api: ApiWorld, question: str, locale: str |
         ('names: ["revenue"], where: [{dimension: "branch", op: EQ, values: [{a: 1}]}]', "BAD_REQUEST"),
         ('names: ["revenue"], where: [{dimension: "branch", op: EQ, values: [true]}]', "BAD_REQUEST"),
         ('names: ["revenue"], where: [{dimension: "branch", op: EQ, values: [null]}]', "INVALID_DOCUMENT"),
+        (f"names: {json.dumps(['revenue'] * 11)}", "BAD_REQUEST"),
+        (f'names: ["revenue"], where: [{{dimension: "branch", op: IN, values: {[1] * 1_001}}}]', "BAD_REQUEST"),
         ('names: ["revenue"], from: "2018-02-30"', "INVALID_DOCUMENT"),
         ('names: ["revenue"], from: "20180228"', "INVALID_DOCUMENT"),
         ('names: ["revenue"], from: 20180228', "INVALID_DOCUMENT"),
@@ -294,6 +296,11 @@ def test_questions_that_are_not_read(api: ApiWorld, question: str, locale: str |
 )
 def test_metric_queries_that_cannot_be(api: ApiWorld, arguments: str, code: str) -> None:
     assert api.fail(f"{{ metrics({arguments}) {{ rows }} }}")[0] == code
+
+
+def test_an_error_does_not_repeat_everything_that_was_asked(api: ApiWorld) -> None:
+    _, message = api.fail(f'{{ forecast(level: {"X" * 20_000}, key: "") {{ model }} }}')
+    assert len(message) < 600
 
 
 def test_a_wrong_variable_is_the_askers_error(api: ApiWorld) -> None:
@@ -676,43 +683,38 @@ def test_a_short_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_after_its_last_answer(tmp_path: Path, number: signal.Signals) -> None:
-    script = textwrap.dedent(
-        """
-        import sys, time
-        from pathlib import Path
-        from tests.api_world import make_world
-        from mercurios.api.server import serve
-        api = make_world(Path(sys.argv[1]))
-        compile_query = api.semantics.compile
-        def slowly(query):
-            time.sleep(0.5)
-            return compile_query(query)
-        api.semantics.compile = slowly
-        def announce(url):
-            print("ready", url, api.tokens["north"], api.semantics.compiled, flush=True)
+def test_a_signal_ends_the_server_after_its_last_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    api, announced = make_world(tmp_path), []
+    compile_query = api.semantics.compile
+
+    def slowly(query: MetricQuery) -> CompiledQuery:
+        os.kill(os.getpid(), number)
+        time.sleep(0.3)
+        return compile_query(query)
+
+    def announce(url: str) -> None:
+        announced.append((url, api.semantics.compiled))
+        api.url = url.removesuffix("/graphql")
+        monkeypatch.setattr(api.semantics, "compile", slowly)
+        answers.append(thread.submit(api.ask, '{ metrics(names: ["revenue"]) { rows } }'))
+
+    answers: list[Future[dict[str, Any]]] = []
+    with ThreadPoolExecutor(1) as thread:
         serve(api.app, 0, announce=announce)
-        print("stopped", flush=True)
-        """
-    )
-    here = os.pathsep.join([str(Path(__file__).parent.parent), *filter(None, sys.path)])
-    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": here})
-    assert server.stdout is not None
-    try:
-        line = next(line for line in server.stdout if line.startswith("ready"))
-        _, url, token, compiled = line.split()
-        assert compiled == "1", "warmed up before it says that it is ready"
-        with ThreadPoolExecutor(1) as thread:
-            body = {"query": '{ metrics(names: ["revenue"]) { rows } }'}
-            headers = {"Authorization": f"Bearer {token}"}
-            answer = thread.submit(httpx.post, url, json=body, headers=headers, trust_env=False)
-            time.sleep(0.2)
-            server.send_signal(number)
-            assert answer.result().json() == {"data": {"metrics": {"rows": [[88088388.45]]}}}
-        assert "stopped" in server.stdout.read()
-        assert server.wait(timeout=20) == 0
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
+        assert answers[0].result()["metrics"]["rows"] == [[88088388.45]]
+    assert announced == [(f"{api.url}/graphql", 1)], "announced once, after it had warmed up"
+    with pytest.raises(httpx.ConnectError):
+        api.http.get(f"{api.url}/healthz")
+    api.http.close()
+
+
+def test_without_a_release_the_api_starts_and_says_what_is_missing(tmp_path: Path) -> None:
+    with listening(make_world(tmp_path, is_empty=True)) as api:
+        with capture_logs() as logs:
+            api.app.warm_up()
+        assert [entry["event"] for entry in logs] == ["api.cold"]
+        code, message = api.fail("{ tenant { id } }")
+        assert code == "NO_RELEASE"
+        assert "run `mercurios" in message

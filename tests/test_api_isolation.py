@@ -9,12 +9,23 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mercurios.config import ROOT
+from mercurios.metrics import SemanticLayer
+from mercurios.transformation import run_dbt, semantic_manifest, target_for
 from tests.api_world import MARKS, OTHER, ApiWorld, listening, make_world, rows_of
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
-    with listening(make_world(tmp_path_factory.mktemp("isolation"))) as running:
+def semantics(tmp_path_factory: pytest.TempPathFactory) -> SemanticLayer:
+    """The real metric definitions."""
+    state = tmp_path_factory.mktemp("dbt")
+    run_dbt(ROOT / "dbt", target_for(f"duckdb:///{state}/none.duckdb"), state, command=("parse",))
+    return SemanticLayer.parse(semantic_manifest(state))
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, semantics: SemanticLayer) -> Iterator[ApiWorld]:
+    with listening(make_world(tmp_path_factory.mktemp("isolation"), semantics=semantics)) as running:
         yield running
 
 
@@ -27,14 +38,21 @@ def keys_of(tenant: str) -> list[str]:
 
 
 KEYS = st.sampled_from([*keys_of("north"), *keys_of("south")])
-NAMES = st.lists(st.sampled_from(["revenue", "units"]), min_size=1, max_size=2, unique=True)
-DIMENSIONS = st.lists(st.sampled_from(["branch", "category", "tenant_id", "department"]), max_size=2, unique=True)
+NAMES = st.lists(
+    st.sampled_from(["revenue", "units", "receipts", "gross_margin", "active_customers", "stock_value", "tenant_id"]),
+    min_size=1,
+    max_size=2,
+    unique=True,
+)
+DIMENSIONS = st.lists(
+    st.sampled_from(["branch", "category", "department", "product_type", "tenant_id"]), max_size=2, unique=True
+)
 FILTERS = st.lists(
     st.fixed_dictionaries(
         {
-            "dimension": st.sampled_from(["branch", "category"]),
-            "op": st.sampled_from(["EQ", "NE", "IN", "NOT_IN"]),
-            "values": st.lists(KEYS | st.sampled_from([7701, 8801]), max_size=3),
+            "dimension": st.sampled_from(["branch", "category", "product_type"]),
+            "op": st.sampled_from(["EQ", "NE", "IN", "NOT_IN", "GT", "LE"]),
+            "values": st.lists(KEYS | st.sampled_from([7701, 8801, 0.5, 2**63, -(2**63), 1e300]), max_size=3),
         }
     ),
     max_size=2,

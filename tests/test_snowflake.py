@@ -5,6 +5,7 @@ The port itself is tested on both adapters in test_warehouse.py. Nothing here wa
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -58,7 +59,7 @@ def snowflake(emulator: Emulator) -> Iterator[SnowflakeWarehouse]:
 
 def test_both_warehouses_hold_the_same_rows_after_the_same_runs(tmp_path: Path, snowflake: SnowflakeWarehouse) -> None:
     with DuckDBWarehouse.open("duckdb:///:memory:") as duckdb:
-        for hours, change in ((0, 0.0), (1, 0.0), (2, 0.01)):
+        for hours, change in ((0, 0.0), (1, 0.01)):
             at = AT + timedelta(hours=hours)
             counted = ingest_slice(tmp_path, duckdb, at, change)
             assert ingest_slice(tmp_path, snowflake, at, change) == counted
@@ -69,13 +70,13 @@ def test_both_warehouses_hold_the_same_rows_after_the_same_runs(tmp_path: Path, 
         for table in RAW_TABLES:
             assert snowflake.table(table.name).schema.equals(duckdb.table(table.name).schema), table.name
     assert snowflake.count("raw.prohandel_sale", "north") == 398
-    assert snowflake.count("ops.quarantine", "north") == 3 * 2
+    assert snowflake.count("ops.quarantine", "north") == 2 * 2
 
 
 def test_money_of_a_mart_stays_decimal(snowflake: SnowflakeWarehouse) -> None:
     snowflake._run("create schema if not exists marts")
     snowflake._run("create table marts.sums as select cast(12345.67 as number(18, 2)) as revenue, 3 as branch")
-    assert snowflake.table("marts.sums").to_pydict() == {"revenue": [pytest.approx(12345.67)], "branch": [3]}
+    assert snowflake.table("marts.sums").to_pydict() == {"revenue": [Decimal("12345.67")], "branch": [3]}
     assert snowflake.table("marts.sums").schema.types == [pa.decimal128(18, 2), pa.int64()]
 
 

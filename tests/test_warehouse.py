@@ -353,6 +353,15 @@ def test_only_duckdb_urls_are_taken(url: str) -> None:
         DuckDBWarehouse.open(url)
 
 
+def test_a_second_opening_in_one_process_shares_the_file_unless_it_wants_it_otherwise(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    with DuckDBWarehouse.open(url) as first, DuckDBWarehouse.open(url, memory="300MB") as second:
+        first.ensure(FACTS)
+        assert second.tables("raw") == ("raw.facts",)
+        with pytest.raises(WarehouseBusy, match="close that one first"):
+            DuckDBWarehouse.open(url, read_only=True)
+
+
 def test_an_empty_warehouse_has_no_batches() -> None:
     with DuckDBWarehouse.open("duckdb:///:memory:") as warehouse:
         assert warehouse.batches() == ()

@@ -64,8 +64,8 @@ def _use_what_points_at_a_metric(sentence: Sentence) -> None:
         if sentence.role(at + 1) == "metric":
             sentence.use(at)
     for at, _ in sentence.having("how_many"):
-        is_count_of_groups = sentence.role(at + 1) == "dimension" and sentence.role(at + 2) not in ("value", "branch_number")
-        if not is_count_of_groups:
+        names_one = sentence.role(at + 2) in ("value", "branch_number")
+        if sentence.role(at + 1) != "dimension" or names_one:  # "how many stores" is a count that no metric gives
             sentence.use(at)
 
 
@@ -161,7 +161,9 @@ def _rank_of_what(sentence: Sentence) -> Ambiguity:
 def _limit(sentence: Sentence, dimensions: tuple[str, ...], grain: Grain | None) -> int:
     """The number beside what is ranked; one for a singular, a handful for a plural."""
     for at, tag in sentence.having("number"):
-        is_beside = {sentence.role(at - 1), sentence.role(at + 1)} & {"most", "least", "dimension", "grain", "bestseller"}
+        is_compound = sentence.is_one_word(at + 1, at + 2) and sentence.role(at + 1) == "metric"  # drei umsatzstärkste
+        after = sentence.role(at + 2 if is_compound else at + 1)
+        is_beside = {sentence.role(at - 1), after} & {"most", "least", "dimension", "grain", "bestseller"}
         if is_beside and tag.number is not None and 1 <= tag.number <= MOST_SHOWN:
             sentence.use(at)
             return tag.number

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mercurios.answers.outcome import Context, Refusal
 from mercurios.answers.sentence import Halt, Sentence
-from mercurios.metrics import Filter
+from mercurios.metrics import Filter, FilterOp
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _is_dimension(sentence: Sentence, at: int, kind: str) -> bool:
 
 def _check_lists(sentence: Sentence, limits: list[_Limit]) -> None:
     """Two values of one dimension must stand in one list, or the second would be a condition nobody named."""
-    for left, right in zip(limits, limits[1:], strict=False):
+    for left, right in pairwise(limits):
         if left.dimension != right.dimension:
             continue
         first = right.at
@@ -80,7 +81,7 @@ def _check_lists(sentence: Sentence, limits: list[_Limit]) -> None:
             raise Halt(Refusal("contradiction", {"dimension": left.dimension}))
 
 
-def _operator(values: int, is_excluded: bool) -> str:
+def _operator(values: int, is_excluded: bool) -> FilterOp:
     if values == 1:
         return "NE" if is_excluded else "EQ"
     return "NOT_IN" if is_excluded else "IN"

@@ -2,6 +2,8 @@
 
     number_text(Decimal("1234567.891"), "currency", "de", "EUR")     # '1.234.567,89 EUR'
     period_text(Period(date(2017, 11, 1), date(2017, 11, 30)), "en")     # 'in November 2017'
+
+The texts of `messages.yaml` are read here.
 """
 
 from datetime import date, datetime

@@ -3,16 +3,21 @@
 from mercurios.answers.lexicon import LANGUAGES, Lexicon
 from mercurios.answers.tokens import Token
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _TELLING = {
-    "de": frozenset(
+    "de": _words(
         "umsatz bon bons kunden filiale filialen warengruppe warengruppen abteilung rohertrag spanne marge lagerwert "
         "rabattquote monat monate jahr woche tag nach und ohne welche welcher gestern heute letzten letzter letztes "
-        "warum wieso wer wieviel bitte hallo".split()
+        "warum wieso wer wieviel bitte hallo"
     ),
-    "en": frozenset(
+    "en": _words(
         "revenue sales turnover receipts receipt customers store stores branch branches category categories department "
         "margin stock value month months year week day by per and without which yesterday today last why who please "
-        "hello what how".split()
+        "hello what how"
     ),
 }
 

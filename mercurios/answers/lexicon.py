@@ -2,6 +2,8 @@
 
     lexicon = load_lexicon()
     lexicon.phrase(("umsatz",), "de")        # Meaning(role='metric', value='revenue')
+
+What a word means is data; only the planner knows what to do with a role.
 """
 
 import re
@@ -98,7 +100,8 @@ def _entries(raw: dict[str, Any]) -> Iterator[tuple[Meaning, tuple[str, ...], Wo
     for section, role in _FORMED.items():
         for name, forms in raw[section].items():
             for form, text in forms.items():
-                yield from _listed(Meaning("each" if form == "each" else role, name, many=form == "many"), {"any": text})
+                meaning = Meaning("each" if form == "each" else role, name, many=form == "many")
+                yield from _listed(meaning, {"any": text})
     for role in raw:
         if role not in (*_WORD_LISTS, *_NAMED, *_FORMED, "unclear_metrics"):
             yield from _listed(Meaning(role), raw[role])

@@ -4,8 +4,8 @@
     plan_with("How did bananas do in May, in pieces?", context, model)
 
 It is asked only where the planner did not understand, never about what is refused on principle (persons, causes, other
-merchants). It sees the question, the names of metrics and the nearest names of this merchant, and no figures. Its answer
-is a metric query as JSON, no SQL. A server that is slow, down, wrong or hostile leaves the planner's own outcome.
+merchants). It sees the question, the names of metrics and the nearest names of this merchant, and no figures. Its
+answer is a metric query as JSON, no SQL. A server that is slow, down, wrong or hostile leaves what the planner decided.
 """
 
 import json
@@ -106,7 +106,7 @@ def _proposed(reading: Reading, context: Context, model: LanguageModel) -> Metri
 
 
 def _query(reply: Mapping[str, Any]) -> MetricQuery:
-    """The proposal as a query; raises ValueError, KeyError or TypeError for anything but the agreed fields and types."""
+    """The proposal as a query; raises ValueError, KeyError or TypeError for anything but what was agreed."""
     if not isinstance(reply, dict) or not set(reply) <= _FIELDS or reply.get("unused"):
         raise ValueError("expected the agreed fields, and no word of the question left unused")
     grain, limit = reply.get("grain"), reply.get("limit") or 100
@@ -120,7 +120,7 @@ def _query(reply: Mapping[str, Any]) -> MetricQuery:
         end=date.fromisoformat(reply["to"]),
         where=tuple(_filter(limit) for limit in reply.get("where") or []),
         order_by=tuple(
-            Order(_text(order["column"]), descending=order.get("descending") is True) for order in reply.get("orderBy") or []
+            Order(_text(one["column"]), descending=one.get("descending") is True) for one in reply.get("orderBy") or []
         ),
         limit=limit,
     )

@@ -1,12 +1,14 @@
 """Which metrics a question asks for."""
 
+from itertools import pairwise
+
 from mercurios.answers.outcome import Ambiguity, Candidate, Context, Refusal
 from mercurios.answers.policy import quoted
 from mercurios.answers.sentence import Halt, Sentence
 
 SUGGESTED_AT = 0.60
-"""Cosine from which a metric is offered. None is ever taken by meaning alone: on the calibration half `income` is as near
-to revenue (.89) as any synonym, and `profit` to gross profit (.90), so no limit parts right from wrong."""
+"""Cosine from which a metric is offered. None is ever taken by meaning alone: `income` is as near to revenue (.89) and
+`profit` to gross profit (.90) as any synonym, so no limit parts right from wrong."""
 
 
 def metrics_of(sentence: Sentence, context: Context) -> tuple[str, ...]:
@@ -30,7 +32,7 @@ def _ask_back_unclear(sentence: Sentence) -> None:
 def _named(sentence: Sentence) -> tuple[str, ...]:
     """Every metric that is named; two must be joined by `and`, so that none is a condition on the other."""
     found = list(sentence.having("metric"))
-    for (left, _), (right, tag) in zip(found, found[1:], strict=False):
+    for (left, _), (right, tag) in pairwise(found):
         is_repeated = tag.value == sentence.tags[left].value
         if not (is_repeated or sentence.is_list(left, right)):
             raise Halt(Refusal("two_metrics"))
@@ -43,7 +45,7 @@ def _named(sentence: Sentence) -> tuple[str, ...]:
 
 def _implied(sentence: Sentence) -> tuple[str, ...]:
     """`How many bananas did we sell` asks for units; `what sold best` could be money or pieces."""
-    for at, tag in sentence.having("bestseller"):
+    for _, tag in sentence.having("bestseller"):
         raise Halt(_which(tag.text, "units", "revenue"))
     sold = [at for at, _ in sentence.having("sold")]
     counted = [at for at, _ in sentence.having("how_many")]

@@ -84,12 +84,8 @@ def _related(left: Entry, right: Entry) -> bool:
 def _broader_with(index: TenantIndex, words: tuple[str, ...], entry: Entry) -> tuple[Entry, ...]:
     """Categories and departments whose names have these words too: who says vegetables may mean them all."""
     asked = {singular(word) for word in words}
-    return tuple(
-        other
-        for kind in ("department", "category")
-        for other in index.of_kind(kind)
-        if asked <= set(name_words(other.text)) and not _holds(other, entry)
-    )[:4]
+    broader = (*index.of_kind("department"), *index.of_kind("category"))
+    return tuple(other for other in broader if asked <= set(name_words(other.text)) and not _holds(other, entry))[:4]
 
 
 def _same(words: tuple[str, ...], name: str) -> bool:
@@ -101,4 +97,3 @@ def _same(words: tuple[str, ...], name: str) -> bool:
 def _same_word(left: str, right: str) -> bool:
     short, long = sorted((left, right), key=len)
     return long.startswith(short) or (long.endswith("ies") and short.endswith(("y", "ie")))
-

@@ -60,7 +60,8 @@ BACK: dict[str, Unit] = {
     **dict.fromkeys(_every("vorquartal vorquartals"), "QUARTER"),
     **dict.fromkeys(_every("vorjahr vorjahres vorjahrs"), "YEAR"),
 }
-DAYS_AGO = {"heute": 0, "heutige": 0, "heutigen": 0, "today": 0, "gestern": 1, "gestrigen": 1, "yesterday": 1, "vorgestern": 2}
+_DAY_WORDS = ("heute heutige heutigen today", "gestern gestrigen yesterday", "vorgestern")
+DAYS_AGO = {word: days for days, words in enumerate(_DAY_WORDS) for word in words.split()}
 LAST = _every(
     "letzte letzten letzter letztes letztem vergangene vergangenen vergangener vergangenes vergangenem vorige vorigen "
     "voriger voriges vorigem vorherige vorherigen last past previous prior preceding"

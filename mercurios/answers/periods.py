@@ -55,7 +55,9 @@ class _Found:
         return self.period or (self.moment.resolve(anchor) if self.moment else None)
 
 
-def find_periods(tokens: Sequence[Token], *, anchor: date, language: str, taken: frozenset[int] = frozenset()) -> tuple[Span, ...]:
+def find_periods(
+    tokens: Sequence[Token], *, anchor: date, language: str, taken: frozenset[int] = frozenset()
+) -> tuple[Span, ...]:
     """All periods of a question, left to right; tokens in `taken` belong to something else."""
     reader = _Reader(tokens, anchor, language, taken)
     spans, at = [], 0
@@ -100,7 +102,8 @@ class _Reader:
 
     def _range(self, at: int) -> Span | None:
         opener = self.word(at)
-        first_at = self.skip(at + 1, frozenset({"dem", "der", "the"})) if opener in ("von", "vom", "from", *BOTH_ENDS) else at
+        is_opened = opener in ("von", "vom", "from", *BOTH_ENDS)
+        first_at = self.skip(at + 1, frozenset({"dem", "der", "the"})) if is_opened else at
         first = self._day_alone(first_at) or self._moment(first_at)
         if not first:
             return None

@@ -49,7 +49,9 @@ def checked(question: str) -> str:
     if not any(letter.isalnum() for letter in stripped):
         raise BadRequest("the question is empty; ask for a metric, for example: What was our revenue in November?")
     if len(question) > LONGEST_QUESTION:
-        raise BadRequest(f"the question has {len(question)} characters, at most {LONGEST_QUESTION} are read; shorten it")
+        raise BadRequest(
+            f"the question has {len(question):,} characters, at most {LONGEST_QUESTION:,} are read; shorten it"
+        )
     return stripped
 
 
@@ -57,7 +59,8 @@ def _query(sentence: Sentence, context: Context) -> MetricQuery:
     metrics = metrics_of(sentence, context)
     where, side_by_side = filters_of(sentence, context)
     breakdown = breakdown_of(sentence, metrics)
-    timing = timing_of(sentence, metrics, context)
+    over_time = breakdown.grain is not None or breakdown.is_series
+    timing = timing_of(sentence, metrics, context, over_time=over_time)
     sentence.use(*(at for at, _ in sentence.having("currency")))  # another one than the merchant's was refused before
     _refuse_what_is_left(sentence)
     if breakdown.ranking:
@@ -97,10 +100,7 @@ def _listed(
 ) -> MetricQuery:
     groups = tuple(dict.fromkeys((*breakdown.dimensions, *side_by_side)))
     grain = _grain(breakdown, timing)
-    if grain:
-        order = (Order("metric_time"),)
-    else:
-        order = (Order(metrics[0], descending=True),) if groups else ()
+    order = Order("metric_time") if grain else Order(metrics[0], descending=True)
     return MetricQuery(
         names=metrics,
         group_by=groups,
@@ -108,7 +108,7 @@ def _listed(
         start=timing.period.start,
         end=timing.period.end,
         where=where,
-        order_by=order,
+        order_by=(order,) if grain or groups else (),
         limit=MOST_ROWS if grain else 100,
     )
 

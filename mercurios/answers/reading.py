@@ -239,7 +239,7 @@ class _Reader:
         tag = by_first.get(at)
         if tag is None:
             return True
-        is_explicit = tag.first > 0 and self._dimension_at(tag.first - 1) != "" or self._dimension_at(tag.after) != ""
+        is_explicit = (tag.first > 0 and self._dimension_at(tag.first - 1)) or self._dimension_at(tag.after)
         return tag.role in ("value", "doubt") and not is_explicit
 
     def _is_parted(self, first: int, at: int) -> bool:
@@ -272,7 +272,9 @@ class _Reader:
         if len(words) > 5 or all(word in self.lexicon.everyday_names for word in words):
             return self._tag("unknown", first, after)
         named = names.by_meaning(self.context.index, text)
-        return self._value(first, after, named) if named.entry or named.candidates else self._tag("unknown", first, after)
+        return (
+            self._value(first, after, named) if named.entry or named.candidates else self._tag("unknown", first, after)
+        )
 
 
 def _taken(tags: list[Tag]) -> frozenset[int]:

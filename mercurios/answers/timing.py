@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from mercurios.answers.calendar_units import Period
 from mercurios.answers.outcome import Context, Refusal
@@ -21,15 +22,18 @@ class Timing:
     grain: Grain | None = None
 
 
-def timing_of(sentence: Sentence, metrics: tuple[str, ...], context: Context) -> Timing:
-    """Read the period; all days with data when none is named. Raises Halt outside of the data."""
+def timing_of(sentence: Sentence, metrics: tuple[str, ...], context: Context, *, over_time: bool) -> Timing:
+    """Read the period; all days with data when none is named. Raises Halt outside of the data.
+
+    over_time: the question asks for steps of time, so that stock is wanted for every snapshot and not for the last.
+    """
     spans = [(at, tag.span) for at, tag in sentence.having("period") if tag.span and tag.span.period]
     sentence.use(*(at for at, _ in spans))
     is_stock = bool(STOCK & set(metrics))
-    if is_stock and not STOCK >= set(metrics):
+    if is_stock and not set(metrics) <= STOCK:
         raise Halt(Refusal("two_metrics"))
     if is_stock:
-        return Timing(_of_stock(sentence, [span for _, span in spans], context))
+        return Timing(_of_stock(sentence, [span for _, span in spans], context, over_time=over_time))
     if not spans:
         return Timing(Period(context.coverage.start, context.coverage.end))
     period, grain = _joined(sentence, spans)
@@ -63,7 +67,7 @@ def _joined(sentence: Sentence, spans: list[tuple[int, Span]]) -> tuple[Period, 
     if len(spans) == 1:
         return first, None
     end = first.end
-    for (left, before), (right, span) in zip(spans, spans[1:], strict=False):
+    for (left, before), (right, span) in pairwise(spans):
         months = before.unit == span.unit == "MONTH"
         if not months or not sentence.is_list(left, right) or span.period is None:
             raise Halt(Refusal("two_periods"))
@@ -73,7 +77,7 @@ def _joined(sentence: Sentence, spans: list[tuple[int, Span]]) -> tuple[Period, 
     return Period(first.start, end), "MONTH"
 
 
-def _of_stock(sentence: Sentence, spans: list[Span], context: Context) -> Period:
+def _of_stock(sentence: Sentence, spans: list[Span], context: Context, *, over_time: bool) -> Period:
     """The day of the last snapshot within the period named; `now` and `today` mean the last one there is."""
     first, last = context.coverage.stock_start, context.coverage.stock_end
     if first is None or last is None:
@@ -81,7 +85,7 @@ def _of_stock(sentence: Sentence, spans: list[Span], context: Context) -> Period
     sentence.use(*(at for at, _ in sentence.having("now")))
     named = [span.period for span in spans if not span.is_today and span.period]
     if not named:
-        return Period(last, last)
+        return Period(first if over_time else last, last)
     if len(named) > 1:
         raise Halt(Refusal("two_periods"))
     if named[0].end < first or named[0].start > last:

@@ -1,7 +1,9 @@
 """A question as tokens: words, numbers and dates, with compounds taken apart.
 
     [token.word for token in tokenize("Novemberumsatz der Filiale 406?", lexicon)]
-    # ['november', 'umsatz', 'der', 'filial', '406']
+    # ['november', 'umsatz', 'der', 'filiale', '406']
+
+Nothing is dropped but punctuation.
 """
 
 import re
@@ -53,23 +55,27 @@ def tokenize(question: str, lexicon: Lexicon) -> tuple[Token, ...]:
 
 
 def correct(token: Token, known: frozenset[str], correctable: frozenset[str]) -> Token:
-    """The token with a typing error undone, when exactly one word of `correctable` is that near; else as it is.
+    """The token with a typing error undone, when one word of `correctable` is nearest to it; else as it is.
 
     One edit up to nine letters, two beyond; a replaced letter only in words of eight and more, since in short words it
     makes other words (marlin, margin).
     """
     if token.number is not None or len(token.word) < 5 or token.word in known:
         return token
-    near = {word for word in correctable if _is_slip(token.word, word)}
-    return replace(token, word=near.pop()) if len(near) == 1 else token
+    near = sorted((slip, word) for word in correctable if (slip := _slips(token.word, word)))
+    best = [word for slip, word in near if slip == near[0][0]]
+    is_one_word = bool(best) and all(word.startswith(best[0]) for word in best)
+    return replace(token, word=best[0]) if is_one_word else token
 
 
-def _is_slip(typed: str, meant: str) -> bool:
+def _slips(typed: str, meant: str) -> int:
+    """Edits from the word typed to the one meant, 0 when it is no slip of that word."""
     if len(meant) < 6 or typed[0] != meant[0]:
-        return False
+        return 0
     limit = 1 if len(meant) < 10 else 2
+    edits = edit_distance(typed, meant, limit)
     is_replaced = len(typed) == len(meant) and sorted(typed) != sorted(meant)
-    return edit_distance(typed, meant, limit) <= limit and not (is_replaced and len(meant) < 8)
+    return 0 if edits > limit or (is_replaced and len(meant) < 8) else edits
 
 
 def _token(text: str, start: int) -> Token:

@@ -15,6 +15,7 @@ from graphql import GraphQLError
 
 from mercurios.errors import AccessError, BadRequest, MercuriosError, MetricError, NoChampion, NoRelease, RetrievalError
 
+_LONGEST = 500
 _LOG = structlog.get_logger(__name__)
 SHOWN = (AccessError, BadRequest, MetricError, NoChampion, NoRelease, RetrievalError)
 """Whose messages an asker may read: they speak of the question, never of the machine or of somebody else's data."""
@@ -42,7 +43,7 @@ def present(error: GraphQLError, *, request_id: str) -> Presented:
 
 def refusal(error: MercuriosError) -> dict[str, Any]:
     """An error that has no place in a document, in the same shape."""
-    return {"message": str(error), "extensions": {"code": code(error)}}
+    return {"message": _cut(str(error)), "extensions": {"code": code(error)}}
 
 
 def internal(request_id: str) -> dict[str, Any]:
@@ -67,9 +68,14 @@ def log_fault(cause: BaseException, *, request_id: str) -> None:
     )
 
 
+def _cut(message: str) -> str:
+    """A message may repeat what was asked, and that may be long."""
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+
+
 def _internal(request_id: str) -> dict[str, str]:
     return {"code": "INTERNAL_ERROR", "requestId": request_id}
 
 
 def _body(error: GraphQLError, message: str, error_code: str) -> dict[str, Any]:
-    return {**error.formatted, "message": message, "extensions": {"code": error_code}}
+    return {**error.formatted, "message": _cut(message), "extensions": {"code": error_code}}

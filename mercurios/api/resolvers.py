@@ -29,6 +29,8 @@ from mercurios.serving import Session
 
 LOCALES = ("de", "en")
 MAX_QUESTION_CHARACTERS = 1_000
+MAX_NAMES = 10
+MAX_VALUES = 1_000
 _CACHED_SECONDS = 3_600.0
 
 
@@ -145,19 +147,29 @@ def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricRes
 def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
     """The arguments of the field `metrics` as a metric query; raises BadRequest for what the schema cannot exclude."""
     limit = arguments.get("limit")
+    group_by, where = arguments.get("groupBy") or (), arguments.get("where") or ()
+    _at_most(MAX_NAMES, "metrics", arguments["names"])
+    _at_most(MAX_NAMES, "dimensions", group_by)
+    _at_most(MAX_NAMES, "filters", where)
     return MetricQuery(
         tuple(arguments["names"]),
-        group_by=tuple(arguments.get("groupBy") or ()),
+        group_by=tuple(group_by),
         grain=arguments.get("grain"),
         start=arguments.get("from"),
         end=arguments.get("to"),
-        where=tuple(_filter(given) for given in arguments.get("where") or ()),
+        where=tuple(map(_filter, where)),
         order_by=tuple(Order(given["column"], bool(given["descending"])) for given in arguments.get("orderBy") or ()),
         limit=100 if limit is None else limit,
     )
 
 
+def _at_most(limit: int, what: str, given: Sequence[object]) -> None:
+    if len(given) > limit:
+        raise BadRequest(f"{len(given):,} {what}: expected at most {limit:,} in one query")
+
+
 def _filter(given: Mapping[str, Any]) -> Filter:
+    _at_most(MAX_VALUES, "values", given["values"])
     for value in given["values"]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise BadRequest(f"filter on {given['dimension']!r}: expected strings or numbers as values")
@@ -166,8 +178,8 @@ def _filter(given: Mapping[str, Any]) -> Filter:
 
 def cache_key(session: Session, compiled: CompiledQuery) -> str:
     """Tenant, release and statement: the SQL carries the definitions, so a result under this key cannot be stale."""
-    statement = orjson.dumps([compiled.sql, compiled.columns, compiled.parameters], option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.sha256(statement).hexdigest()
+    statement = repr((compiled.sql, compiled.columns, sorted(compiled.parameters.items())))
+    digest = hashlib.sha256(statement.encode()).hexdigest()
     return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}/{digest}"
 
 

@@ -15,17 +15,22 @@ import structlog
 
 from mercurios.metrics import Metric, SemanticLayer
 from mercurios.progress import track
-from mercurios.retrieval import Embedder, Entry, Term, TenantIndex, load_glossary
+from mercurios.retrieval import Embedder, Entry, Kind, TenantIndex, Term, load_glossary
 from mercurios.serving import Session
 
 log = structlog.get_logger(__name__)
 
 UNKNOWN = "(unknown)"
-_VALUES = f"""
-    select category, department, product_type
+"""How the marts name what no master record names; nobody asks for it."""
+_LEVELS: dict[Kind, tuple[Kind, ...]] = {
+    "department": (),
+    "category": ("department",),
+    "product_type": ("category", "department"),
+}
+_VALUES = """
+    select distinct category, department, product_type
     from marts.dim_articles
-    where category <> '{UNKNOWN}'
-    group by all
+    where category <> ?
     order by all
 """
 _BRANCHES = "select branch, name from marts.dim_branches order by branch"
@@ -64,7 +69,7 @@ def index(session: Session, semantics: SemanticLayer, embedder: Embedder) -> tup
 
 
 def _entries(session: Session, semantics: SemanticLayer) -> Iterator[Entry]:
-    yield from value_entries(session.query(_VALUES).to_pylist())
+    yield from value_entries(session.query(_VALUES, (UNKNOWN,)).to_pylist())
     for branch in session.query(_BRANCHES).to_pylist():
         yield Entry("branch", str(branch["branch"]), str(branch["name"] or branch["branch"]))
     for metric in semantics.catalog():
@@ -78,11 +83,7 @@ def value_entries(rows: list[dict[str, str]]) -> Iterator[Entry]:
 
     rows: the distinct (category, department, product_type) of a tenant's articles.
     """
-    for kind, broader in (
-        ("department", ()),
-        ("category", ("department",)),
-        ("product_type", ("category", "department")),
-    ):
+    for kind, broader in _LEVELS.items():
         found: dict[str, dict[str, set[str]]] = {}
         for row in rows:
             if row[kind] and row[kind] != UNKNOWN:

@@ -16,10 +16,11 @@ import yaml
 
 import mercurios.answers
 from mercurios.answers import Ambiguity, Answer, Context, Coverage, Refusal
-from mercurios.answers.llm import LanguageModel, plan_with
+from mercurios.answers.describe import Setting
 from mercurios.answers.lexicon import LANGUAGES
+from mercurios.answers.llm import LanguageModel, plan_with
 from mercurios.answers.reading import language_of
-from mercurios.answers.render import Setting, answered, asked_back, refused
+from mercurios.answers.render import answered, asked_back, probe, refused
 from mercurios.errors import BadRequest, NoRelease
 from mercurios.metrics import SemanticLayer, run
 from mercurios.progress import track
@@ -59,7 +60,7 @@ class QueryReport:
     seconds: float
 
 
-def ask(
+def ask(  # noqa: PLR0913  three parts to ask, three words of what is asked
     session: Session,
     semantics: SemanticLayer,
     index: TenantIndex,
@@ -81,7 +82,7 @@ def ask(
     elif isinstance(plan, Ambiguity):
         answer = asked_back(plan, setting)
     else:
-        result = run(semantics, session, plan)
+        result = run(semantics, session, probe(plan))
         answer = answered(plan, result.columns, result.rows, setting)
     reason = plan.reason if isinstance(plan, Refusal) else ""
     seconds = round(time.perf_counter() - started, 3)
@@ -114,7 +115,9 @@ def context_of(session: Session, semantics: SemanticLayer, index: TenantIndex) -
     merchant = session.query(_MERCHANT).to_pylist()
     sales = session.query(_SALES).to_pylist()[0]
     if not merchant or sales["last"] is None:
-        raise NoRelease(f"release {session.release.id} holds no sales of {session.tenant_id!r}; run `mercurios pipeline`")
+        raise NoRelease(
+            f"release {session.release.id} holds no sales of {session.tenant_id!r}; run `mercurios pipeline`"
+        )
     stock = session.query(_STOCK).to_pylist()[0] if session.holds("fct_stock_daily") else {"first": None, "last": None}
     return Context(
         index=index,

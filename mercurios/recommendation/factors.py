@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float32]
-_CUSTOMERS_AT_ONCE = 512
+_CUSTOMERS_AT_ONCE = 128
 
 
 class Factors(Fitted):

@@ -9,6 +9,16 @@ Data in, data out: nothing here opens a store.
 
 from mercurios.retrieval.embedder import Embedder, open_embedder, open_query_embedder
 from mercurios.retrieval.glossary import Term, load_glossary
-from mercurios.retrieval.index import Entry, Hit, TenantIndex
+from mercurios.retrieval.index import Entry, Hit, Kind, TenantIndex
 
-__all__ = ["Embedder", "Entry", "Hit", "Term", "TenantIndex", "load_glossary", "open_embedder", "open_query_embedder"]
+__all__ = [
+    "Embedder",
+    "Entry",
+    "Hit",
+    "Kind",
+    "TenantIndex",
+    "Term",
+    "load_glossary",
+    "open_embedder",
+    "open_query_embedder",
+]

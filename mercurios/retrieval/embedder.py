@@ -113,8 +113,8 @@ def _model_folder(name: str) -> Path:
     folder = Path(name)
     if not (folder / "modules.json").is_file():
         raise RetrievalError(
-            f"embedder {name!r}: expected {BUILT_IN!r} or the folder of a sentence-transformers model (with modules.json); "
-            "set MERCURIOS_EMBEDDER"
+            f"embedder {name!r}: expected {BUILT_IN!r} or the folder of a sentence-transformers model (it has a "
+            "modules.json); set MERCURIOS_EMBEDDER"
         )
     return folder
 
@@ -149,10 +149,10 @@ def _universal_transformer() -> "SentenceTransformer":
 
     encode = _universal_encoder()
 
-    class UniversalEncoder(InputModule):  # type: ignore[misc]  # its base needs torch, which is imported here only
+    class UniversalEncoder(InputModule):
         save_in_root = True
 
-        def preprocess(self, inputs: Sequence[str], prompt: str | None = None, **_: Any) -> dict[str, Any]:
+        def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_: Any) -> dict[str, Any]:
             return {"texts": [(prompt or "") + text for text in inputs]}
 
         def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -164,4 +164,4 @@ def _universal_transformer() -> "SentenceTransformer":
         def save(self, output_path: str, *_: Any, **__: Any) -> None:
             self.save_config(output_path)
 
-    return SentenceTransformer(modules=[UniversalEncoder()], device="cpu")
+    return SentenceTransformer(modules=[UniversalEncoder()], device="cpu")  # type: ignore[no-untyped-call]

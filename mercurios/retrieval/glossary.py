@@ -1,6 +1,8 @@
 """The KPI glossary: what the trade's terms mean, and which metric answers them.
 
     load_glossary()["rabattquote"].metric        # 'discount_rate'
+
+Terms that nothing computes yet are in it too, so that a question about them is refused by name.
 """
 
 from collections.abc import Mapping

@@ -35,7 +35,13 @@ FORMAT = 1
 BATCH = 512
 """Texts embedded between two reports of progress."""
 _SCHEMA = pa.schema(
-    {"kind": pa.string(), "key": pa.string(), "text": pa.string(), "locale": pa.string(), "within": pa.list_(pa.string())}
+    {
+        "kind": pa.string(),
+        "key": pa.string(),
+        "text": pa.string(),
+        "locale": pa.string(),
+        "within": pa.list_(pa.string()),
+    }
 )
 
 
@@ -75,7 +81,7 @@ class TenantIndex:
     tenant_id: str
     entries: tuple[Entry, ...]
     embedder: "Embedder"
-    _vectors: "faiss.IndexFlatIP"
+    _vectors: "faiss.Index"
 
     @classmethod
     def build(
@@ -103,10 +109,12 @@ class TenantIndex:
 
         head, entries, vectors = _unpack(body)
         if head.get("tenant_id") != tenant_id:
-            raise RetrievalError(f"the index belongs to another tenant than {tenant_id!r}; run `mercurios index` for it")
+            raise RetrievalError(
+                f"the index belongs to another tenant than {tenant_id!r}; run `mercurios index` for it"
+            )
         if head.get("embedder") != embedder.name:
             raise RetrievalError(
-                f"the index of {tenant_id!r} was made by embedder {head.get('embedder')!r} and {embedder.name!r} is set; "
+                f"the index was made by embedder {head.get('embedder')!r}, and this is {embedder.name!r}; "
                 "run `mercurios index` again or set MERCURIOS_EMBEDDER back"
             )
         flat = faiss.deserialize_index(np.frombuffer(vectors, dtype=np.uint8))
@@ -134,7 +142,9 @@ class TenantIndex:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         vectors = faiss.serialize_index(self._vectors).tobytes()
-        return _pack({"index.json": json.dumps(head).encode(), "entries.arrow": sink.getvalue(), "vectors.faiss": vectors})
+        return _pack(
+            {"index.json": json.dumps(head).encode(), "entries.arrow": sink.getvalue(), "vectors.faiss": vectors}
+        )
 
     def search(self, text: str, kinds: Sequence[Kind], limit: int = 5) -> tuple[Hit, ...]:
         """The `limit` entries of these kinds that are nearest in meaning, best first."""
@@ -145,8 +155,10 @@ class TenantIndex:
             return ()
         vector = self.embedder.encode([readable(text) or text])
         if vector.shape[1] != self.dimension:
-            raise RetrievalError(f"embedder {self.embedder.name!r} has {vector.shape[1]} dimensions, not {self.dimension}")
-        nearest = faiss.SearchParameters(sel=faiss.IDSelectorBatch(rows))
+            raise RetrievalError(
+                f"embedder {self.embedder.name!r} has {vector.shape[1]} dimensions, not {self.dimension}"
+            )
+        nearest = faiss.SearchParameters(sel=faiss.IDSelectorBatch(rows))  # type: ignore[call-arg]  # its stub is behind
         scores, found = self._vectors.search(vector, min(limit, len(rows)), params=nearest)
         return tuple(
             Hit(self.entries[row], float(score)) for score, row in zip(scores[0], found[0], strict=True) if row >= 0

@@ -8,7 +8,6 @@ Three slashes and a relative path, four and an absolute one, as SQLAlchemy has i
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -49,11 +48,14 @@ class DuckDBWarehouse(SqlWarehouse):
         place = path_of(url)
         if place != ":memory:":
             _prepare(Path(place), read_only)
-        config: dict[str, Any] = {"memory_limit": memory, "autoinstall_known_extensions": False, "TimeZone": "UTC"}
         try:
-            return cls(duckdb.connect(place, read_only=read_only, config=config), place)
+            connection = duckdb.connect(place, read_only=read_only)
         except duckdb.Error as error:
             raise _opening_failed(place, error) from error
+        warehouse = cls(connection, place)
+        for setting in (f"memory_limit = '{memory}'", "autoinstall_known_extensions = false", "TimeZone = 'UTC'"):
+            warehouse._run(f"set {setting}")  # not at connect: dbt may hold the file open in this process, with others
+        return warehouse
 
     def close(self) -> None:
         """Let go of the file."""
@@ -119,4 +121,6 @@ def _opening_failed(place: str, error: duckdb.Error) -> WarehouseError:
             f"another process holds {place}: {error}; DuckDB lets one process write at a time, so wait for that job to "
             "end (or close the shell that has the file open) and run again"
         )
+    if "different configuration" in str(error):
+        return WarehouseBusy(f"this process has {place} open in another way already; close that one first")
     return WarehouseError(f"{place} cannot be opened as a DuckDB database: {error}; move the file away or name another")

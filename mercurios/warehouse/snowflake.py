@@ -133,7 +133,7 @@ class SnowflakeWarehouse(SqlWarehouse):
 
     def _fetch(self, statement: str) -> pa.Table:
         with self._translated(), self._connection.cursor() as cursor:
-            return cursor.execute(statement).fetch_arrow_all(force_return_table=True)
+            return cursor.execute(statement).fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)
 
     def _append(self, table: str, rows: pa.Table) -> None:
         schema, _, name = table.rpartition(".")

@@ -85,15 +85,16 @@ def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Spe
 
 def _train(desk: Desk, specs: Specs) -> tuple[list[LevelResult], RecommenderResult | None, Mapping[str, str]]:
     levels, recommender, skipped = [], None, {}
+    # The recommender first: its peak of memory is over before the neural network's libraries are loaded.
+    try:
+        recommender = retrain_recommender(desk, specs.recommender)
+    except TooFewPurchases as error:
+        skipped[KIND] = str(error)
     for level, spec in specs.forecast.levels.items():
         try:
             levels.append(retrain_level(desk, level, spec))
         except SeriesTooShort as error:
             skipped[f"forecast.{level}"] = str(error)
-    try:
-        recommender = retrain_recommender(desk, specs.recommender)
-    except TooFewPurchases as error:
-        skipped[KIND] = str(error)
     return levels, recommender, skipped
 
 

@@ -11,7 +11,7 @@ final as (
         nullif(main_category_number, 0) as main_category_number,
         nullif(tax_number, 0) as tax_number,
         nullif(trim(name), '') as name,
-        is_service_category as is_service
+        coalesce(is_service_category, false) as is_service
     from categories
 )
 

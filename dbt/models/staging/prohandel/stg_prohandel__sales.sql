@@ -34,9 +34,9 @@ final as (
         mod(type, 2) = 1 as is_return,
         quantity,
         cast(sale_price as decimal(18, 2)) as gross_amount,
-        cast(discount as decimal(18, 2)) as discount_amount,
-        cast(deduction as decimal(18, 2)) as deduction_amount,
-        cast(label_price as decimal(18, 2)) as label_price,
+        cast(coalesce(discount, 0) as decimal(18, 2)) as discount_amount,
+        cast(coalesce(deduction, 0) as decimal(18, 2)) as deduction_amount,
+        cast(coalesce(label_price, 0) as decimal(18, 2)) as label_price,
         cast(purchase_price as decimal(18, 4)) as cost_amount
     from localised
 )
