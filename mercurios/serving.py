@@ -75,6 +75,7 @@ class Sessions:
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._release: Release | None = None
@@ -109,8 +110,11 @@ class Sessions:
         return session
 
     def _current(self) -> Release:
-        with self._lock:
+        """The current release; one thread looks at the lake now and then, the others go on with what is known."""
+        known, fresh = self._release, self._clock() - self._looked_at < self._refresh_seconds
+        if known is not None and (fresh or self._looking.locked()):
+            return known
+        with self._looking:
             if self._release is None or self._clock() - self._looked_at >= self._refresh_seconds:
-                self._release = self._lake.require_current()
-                self._looked_at = self._clock()
+                self._release, self._looked_at = self._lake.require_current(), self._clock()
             return self._release

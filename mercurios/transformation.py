@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from mercurios.errors import ConfigError, TransformFailed
 from mercurios.progress import track
 
-# Unit tests prove the SQL on rows made up by hand; they say nothing about tonight's data, so a build leaves them to the tests.
+# Unit tests prove the SQL on rows made up by hand. They say nothing about tonight's data: the tests run them.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 BUILD_WITH_UNIT_TESTS = ("build",)
 PARSE = ("parse",)
@@ -110,8 +110,8 @@ def target_for(warehouse_url: str, private_key: str = "") -> Target:
     if url.scheme == "snowflake" and user and account and database and url.password is None:
         return Target("snowflake", _snowflake_values(user, account, database, url.query, private_key))
     raise ConfigError(
-        f"dbt has no target for a warehouse URL of scheme {url.scheme!r} like this; expected duckdb:///PATH (a file, as "
-        "nothing else outlives the run) or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
+        f"dbt has no target for such a warehouse URL (scheme {url.scheme!r}); expected duckdb:///PATH, a file because "
+        "memory does not outlive the run, or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
     )
 
 
@@ -153,7 +153,7 @@ def prefect_invoke(project: Path) -> Invoke:
         from dbt_common.events.base_types import EventLevel
         from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
-        class ModelsAsTasks(PrefectDbtRunner):
+        class ModelsAsTasks(PrefectDbtRunner):  # type: ignore[misc]
             # A task run a test would double the time of a build; tests are in the result and in dbt.log.
             def _call_task(self, task_state: Any, manifest_node: Any, *rest: Any) -> None:
                 if manifest_node.resource_type == "model":
@@ -225,8 +225,8 @@ def _let_go_of_duckdb() -> None:
     environment = DuckDBConnectionManager._ENV
     if environment is not None:
         environment.close()
-    DuckDBConnectionManager.close_all_connections()
-    reset_adapters()
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    reset_adapters()  # type: ignore[no-untyped-call]
 
 
 def _await_task_runs() -> None:
@@ -262,4 +262,4 @@ def _complaint(nodes: Sequence[NodeResult], failed: Sequence[NodeResult], log: P
     skipped = sum(node.status == "skipped" for node in nodes)
     first = failed[0] if failed else None
     told = f"{first.kind} {first.name}: {first.message}" if first else "no node says why"
-    return f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the SQL and the rest are in {log}"
+    return f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the rest is in {log}"

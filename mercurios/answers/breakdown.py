@@ -36,7 +36,7 @@ def breakdown_of(sentence: Sentence, metrics: tuple[str, ...]) -> Breakdown:
     """Read groups, grain and ranking; raises Halt when they are unclear or cannot be had together."""
     rank_metric = _rank_metric(sentence)
     dimensions = _dimensions(sentence)
-    grain = _grain(sentence)
+    grain = _grain(sentence, dimensions)
     ranking = _ranking(sentence, dimensions, grain, rank_metric)
     series = list(sentence.having("series"))
     if series and not ranking:
@@ -108,13 +108,14 @@ def _continues(sentence: Sentence, at: int) -> bool:
 # grain
 
 
-def _grain(sentence: Sentence) -> Grain | None:
+def _grain(sentence: Sentence, dimensions: tuple[str, ...]) -> Grain | None:
     found: list[str] = []
     for at, tag in sentence.having("each"):
         sentence.use(at)
         found.append(tag.value)
+    is_ranked = sentence.has("most", "least", "bestseller")
     for at, tag in sentence.having("grain"):
-        if _is_grain_asked_for(sentence, at):
+        if _is_grain_asked_for(sentence, at) or (is_ranked and not dimensions):
             sentence.use(at)
             found.append(tag.value)
     if len(set(found)) > 1:
@@ -133,7 +134,7 @@ def _is_grain_asked_for(sentence: Sentence, at: int) -> bool:
     if sentence.role(before) in ("by", "which"):
         sentence.use(before)
         return True
-    return sentence.role(at - 1) in ("most", "least", "metric") and sentence.has("most", "least")
+    return False
 
 
 # ranking

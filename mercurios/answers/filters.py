@@ -39,18 +39,17 @@ def filters_of(sentence: Sentence, context: Context) -> tuple[tuple[Filter, ...]
 
 def _limits(sentence: Sentence, context: Context) -> Iterator[_Limit]:
     branches = {entry.key for entry in context.index.of_kind("branch")}
-    excluded_until = -1
+    list_goes_on_at = None
     for at, tag in sentence.having("value", "branch_number"):
         kind = "branch" if tag.role == "branch_number" else tag.entry.kind if tag.entry else ""
         key = str(tag.number) if tag.role == "branch_number" else tag.entry.key if tag.entry else ""
         if kind == "branch" and key not in branches:
             raise Halt(Refusal("unknown_branch", {"branch": key}))
         before = _beginning(sentence, at, kind)
-        is_excluded = sentence.role(before - 1) == "without" or excluded_until == before - 1
+        is_excluded = sentence.role(before - 1) == "without" or before - 1 == list_goes_on_at
         if sentence.role(before - 1) == "without":
             sentence.use(before - 1)
-        if is_excluded and sentence.role(at + 1) == "and":
-            excluded_until = at + 1
+        list_goes_on_at = at + 1 if is_excluded and sentence.role(at + 1) == "and" else None
         sentence.use(at, *range(before, at))
         if _is_dimension(sentence, at + 1, kind) and before == at:
             sentence.use(at + 1)
@@ -69,9 +68,14 @@ def _is_dimension(sentence: Sentence, at: int, kind: str) -> bool:
 
 
 def _check_lists(sentence: Sentence, limits: list[_Limit]) -> None:
-    """Two values of one dimension must stand in one list, or the second would be a condition nobody named."""
+    """Two values of one dimension must stand in one list, or the second would be a condition nobody named.
+
+    A list of values of different dimensions ("bananas and bacon") is none: both at once would be next to nothing.
+    """
     for left, right in pairwise(limits):
         if left.dimension != right.dimension:
+            if "branch" not in (left.dimension, right.dimension) and sentence.is_list(left.at, right.at):
+                raise Halt(Refusal("contradiction", {"dimension": right.dimension}))
             continue
         first = right.at
         while sentence.role(first - 1) == "dimension" and sentence.is_used(first - 1):

@@ -15,7 +15,7 @@ ACCEPTED_AT = 0.86
 """Cosine from which a value is taken for what a phrase means."""
 AHEAD_BY = 0.10
 """How far every other value must be behind it, unless it lies within it or around it."""
-SUGGESTED_AT = 0.60
+SUGGESTED_AT = 0.65
 """Cosine from which values are offered as what may have been meant."""
 
 

@@ -104,11 +104,9 @@ class _Reader:
         opener = self.word(at)
         is_opened = opener in ("von", "vom", "from", *BOTH_ENDS)
         first_at = self.skip(at + 1, frozenset({"dem", "der", "the"})) if is_opened else at
-        first = self._day_alone(first_at) or self._moment(first_at)
-        if not first:
-            return None
-        between = self.word(first.after)
-        if between not in TO and not (opener in BOTH_ENDS and between in ("und", "and")):
+        joins = TO | {"und", "and"} if opener in BOTH_ENDS else TO
+        first = self._day_alone(first_at, joins) or self._moment(first_at)
+        if not first or self.word(first.after) not in joins:
             return None
         second = self._moment(self.skip(first.after + 1, CONNECTING | TO))
         if not second or not second.moment or not first.moment:
@@ -130,10 +128,10 @@ class _Reader:
             return None
         return Period(start.start, end.end)
 
-    def _day_alone(self, at: int) -> _Found | None:
+    def _day_alone(self, at: int, joins: frozenset[str]) -> _Found | None:
         """The 1 of `1. bis 15. März`."""
         number = self.number(at)
-        if number is None or not 1 <= number <= 31 or self.word(at + 1) not in TO:
+        if number is None or not 1 <= number <= 31 or self.word(at + 1) not in joins:
             return None
         return _Found(Moment("DAY", 0, day=number), at + 1)
 

@@ -19,9 +19,11 @@ from mercurios.answers.period_words import WORDS as PERIOD_WORDS
 from mercurios.answers.periods import Span
 from mercurios.answers.tokens import Token, correct, tokenize
 from mercurios.retrieval import Entry
-from mercurios.retrieval.wording import singular, skeletons
+from mercurios.retrieval.wording import singular, skeleton, skeletons
 
 _SIGNS = ("&", "-", "–", "—")
+_LONGEST_MEANING = 5
+_QUANTITIES = ("meist", "most", "wenigst", "fewest", "least")
 _ARTICLES = ("ein", "eins", "eine", "einen", "one")
 
 
@@ -62,13 +64,26 @@ def read(question: str, context: Context) -> Reading:
     tokens = _corrected(tokenize(question, lexicon), context, lexicon)
     language = detect_language(tokens, lexicon) or context.language
     tags = _Reader(question, tokens, language, context, lexicon).tags()
-    return Reading(question, tokens, tuple(tag for tag in tags if tag.role != "stop"), language)
+    return Reading(question, tokens, tuple(_counted([tag for tag in tags if tag.role != "stop"])), language)
 
 
 def language_of(question: str, context: Context) -> str:
     """The language a question is in, or the merchant's when the words do not tell."""
     lexicon = _lexicon(context)
     return detect_language(tokenize(question, lexicon), lexicon) or context.language
+
+
+def _counted(tags: list[Tag]) -> Iterator[Tag]:
+    """`The store with the most customers` counts customers, while `the best customers` are persons."""
+    is_of_groups = any(tag.role in ("dimension", "grain") for tag in tags)
+    is_measured = any(tag.role in ("metric", "unclear") for tag in tags)
+    for at, tag in enumerate(tags):
+        is_customer = (tag.role, tag.value) == ("unsupported", "customer")
+        is_many = at > 0 and skeleton(tags[at - 1].text).startswith(_QUANTITIES)
+        if is_customer and is_many and is_of_groups and not is_measured:
+            yield replace(tag, role="metric", value="active_customers")
+        else:
+            yield tag
 
 
 def _lexicon(context: Context) -> Lexicon:
@@ -254,27 +269,34 @@ class _Reader:
         alone = by_first.get(first)
         if alone and alone.after == after:
             yield alone
-            return
-        token = self.tokens[first]
-        if after == first + 1:
-            number = NUMBERS.get(token.word) if token.word not in _ARTICLES else None
-            if token.number is not None or number is not None:
-                yield self._tag("number", first, after, number=token.number if number is None else number)
-                return
-            if token.word in _SIGNS:
-                yield self._tag("and" if token.word == "&" else "stop", first, after)
-                return
-        yield self._by_meaning(first, after)
+        elif after == first + 1:
+            yield self._lone(first)
+        else:
+            has_names = any(at in by_first for at in range(first, after))
+            yield self._by_meaning(first, after, is_sure=not has_names)
 
-    def _by_meaning(self, first: int, after: int) -> Tag:
-        text = " ".join(token.text for token in self.tokens[first:after])
+    def _lone(self, at: int) -> Tag:
+        """One unclaimed token: a number, a sign, or a word to look up."""
+        token = self.tokens[at]
+        number = NUMBERS.get(token.word) if token.word not in _ARTICLES else None
+        if token.number is not None or number is not None:
+            return self._tag("number", at, at + 1, number=token.number if number is None else number)
+        if token.word in _SIGNS:
+            return self._tag("and" if token.word == "&" else "stop", at, at + 1)
+        if token.word in self.lexicon.words | PERIOD_WORDS:  # known, but not in this place
+            return self._tag("unknown", at, at + 1)
+        return self._by_meaning(at, at + 1, is_sure=True)
+
+    def _by_meaning(self, first: int, after: int, *, is_sure: bool) -> Tag:
+        """A value the words mean; one that is only near, or that two names side by side resemble, is asked back."""
         words = [token.word for token in self.tokens[first:after]]
-        if len(words) > 5 or all(word in self.lexicon.everyday_names for word in words):
+        if len(words) > _LONGEST_MEANING or all(word in self.lexicon.everyday_names for word in words):
             return self._tag("unknown", first, after)
-        named = names.by_meaning(self.context.index, text)
-        return (
-            self._value(first, after, named) if named.entry or named.candidates else self._tag("unknown", first, after)
-        )
+        named = names.by_meaning(self.context.index, " ".join(token.text for token in self.tokens[first:after]))
+        if named.entry and not is_sure:
+            named = names.Named(candidates=(named.entry,))
+        is_found = named.entry or named.candidates
+        return self._value(first, after, named) if is_found else self._tag("unknown", first, after)
 
 
 def _taken(tags: list[Tag]) -> frozenset[int]:

@@ -23,6 +23,8 @@ from mercurios.metrics.query import (
     MetricQuery,
     MetricResult,
     Order,
+    Parameter,
+    Parameters,
     Scalar,
 )
 from mercurios.serving import Session
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from metricflow.engine.metricflow_engine import MetricFlowEngine
 
 _COMPARISONS = {"EQ": "=", "NE": "<>", "GT": ">", "GE": ">=", "LT": "<", "LE": "<="}
-_MEMBERSHIPS = {"IN": "in", "NOT_IN": "not in"}
+_MEMBERSHIPS = ("IN", "NOT_IN")
+_INT64 = range(-(2**63), 2**63)
 _DAY = "{{ TimeDimension('metric_time', 'day') }}"
 _KEPT_STATEMENTS = 1_000
 
@@ -138,21 +141,22 @@ def _check_values(one: Filter) -> None:
 def _whole(value: str | float) -> int:
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
-    return int(value)
+    whole = int(value)
+    if whole not in _INT64:
+        raise ValueError(value)
+    return whole
 
 
-def _shape(query: MetricQuery) -> tuple[MetricQuery, Mapping[str, str | int | float | date]]:
-    """The query with values and dates taken out, and those as parameters."""
-    parameters: dict[str, str | int | float | date] = {
-        name: value for name, value in (("start", query.start), ("end", query.end)) if value
-    }
+def _shape(query: MetricQuery) -> tuple[MetricQuery, Parameters]:
+    """The query with values, dates and limit taken out, and those as parameters."""
+    parameters: dict[str, Parameter] = {"row_limit": query.limit}
+    parameters |= {name: value for name, value in (("start", query.start), ("end", query.end)) if value}
     where = []
     for number, one in enumerate(query.where):
-        names = tuple(f"value_{number}_{place}" for place in range(len(one.values)))
-        parameters |= dict(zip(names, one.values, strict=True))
-        where.append(replace(one, values=names))
+        parameters[f"value_{number}"] = list(one.values) if one.op in _MEMBERSHIPS else one.values[0]
+        where.append(replace(one, values=(f"value_{number}",)))
     start, end = (date.min if name in parameters else None for name in ("start", "end"))
-    return replace(query, where=tuple(where), start=start, end=end), parameters
+    return replace(query, where=tuple(where), start=start, end=end, limit=0), parameters
 
 
 def _statement(mf: "MetricFlowEngine", shape: MetricQuery) -> str:
@@ -164,7 +168,7 @@ def _statement(mf: "MetricFlowEngine", shape: MetricQuery) -> str:
         columns.insert(0, f'cast("{time}" as date) as {TIME}')
     inner = engine.explain(mf, shape.names, grouping, list(_conditions(shape)))
     order = ", ".join(f'"{one.column}" {"desc" if one.descending else "asc"} nulls last' for one in _order(shape))
-    lines = [f"select {', '.join(columns)}", "from (", inner, ") as result", f"limit {shape.limit}"]
+    lines = [f"select {', '.join(columns)}", "from (", inner, ") as result", "limit $row_limit"]
     if order:
         lines.insert(4, f"order by {order}")
     return "\n".join(lines)
@@ -176,13 +180,11 @@ def _conditions(shape: MetricQuery) -> Iterator[str]:
     if shape.end:
         yield f"{_DAY} <= $end"
     for one in shape.where:
-        column = f"{{{{ Entity('{one.dimension}') }}}}"
-        values = ", ".join(f"${name}" for name in one.values)
-        yield (
-            f"{column} {_MEMBERSHIPS[one.op]} ({values})"
-            if one.op in _MEMBERSHIPS
-            else (f"{column} {_COMPARISONS[one.op]} {values}")
-        )
+        column, value = f"{{{{ Entity('{one.dimension}') }}}}", f"${one.values[0]}"
+        if one.op in _MEMBERSHIPS:
+            yield f"{'not ' if one.op == 'NOT_IN' else ''}list_contains({value}, {column})"
+        else:
+            yield f"{column} {_COMPARISONS[one.op]} {value}"
 
 
 def _order(shape: MetricQuery) -> tuple[Order, ...]:

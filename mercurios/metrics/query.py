@@ -8,6 +8,8 @@ from typing import Literal, get_args
 Grain = Literal["DAY", "WEEK", "MONTH", "QUARTER", "YEAR"]
 FilterOp = Literal["EQ", "NE", "IN", "NOT_IN", "GT", "GE", "LT", "LE"]
 Scalar = str | int | float | bool | None
+Parameter = str | int | float | date | list[str | int | float]
+Parameters = Mapping[str, Parameter]
 
 GRAINS: tuple[Grain, ...] = get_args(Grain)
 TIME = "metric_time"
@@ -70,7 +72,7 @@ class CompiledQuery:
 
     sql: str
     columns: tuple[str, ...]
-    parameters: Mapping[str, str | int | float | date]
+    parameters: Parameters
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,9 @@ def contract(entity: str, *, personal: str = "", tracked: bool = True, **kinds: 
 
 SALE = contract(
     "sale",
-    integer="branchNumber articleNumber articleSizeNumber? cashRegisterNumber receiptNumber receiptPosition? time type "
-    "customerNumber? staffNumber? cashierNumber? priceChangeReasonNumber? returnReasonNumber? paymentOptionNumber?",
+    integer="branchNumber articleNumber articleSizeNumber? cashRegisterNumber receiptNumber receiptPosition? type "
+    "time? customerNumber? staffNumber? cashierNumber? priceChangeReasonNumber? returnReasonNumber? "
+    "paymentOptionNumber?",
     number="quantity salePrice labelPrice? purchasePrice? discount? deduction? staffDiscount?",
     text="currencyNumber? countryNumber? zipCode? alternativeReceiptNumber?",
     timestamp="date",

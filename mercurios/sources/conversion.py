@@ -23,7 +23,8 @@ import polars as pl
 
 from mercurios.sources.contracts import Contract, Field, Kind
 
-MOMENT = r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
+DAY = r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+MOMENT = DAY + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
 EXACT = 2**53
 """Up to here a double holds every whole number; an identifier beyond it has lost digits on its way."""
 _MICROSECONDS = len("2025-03-01T10:11:12.123456")
@@ -192,7 +193,7 @@ def _boolean(value: object) -> bool:
 
 
 def _moment(value: object) -> datetime:
-    if type(value) is not str or not re.fullmatch(MOMENT, value):
+    if type(value) is not str or not re.fullmatch(f"{MOMENT}|{DAY}", value):  # a day alone is its midnight
         raise _Breach
     try:
         return datetime.fromisoformat(value[:_MICROSECONDS])
