@@ -120,11 +120,13 @@ def expected(label: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def term_verdict(phrase: str, means: Iterable[str], context: Context) -> str:
-    """`right` when taken for what it means, `wrong` when taken for something else, else `silent`."""
-    entry = by_meaning(context.index, phrase).entry
-    if entry is None:
-        return "silent" if means else "right"
-    return "right" if entry.id in means else "wrong"
+    """`right` when taken for what it means, `offered` when asked back with it, `wrong` when taken for something else."""
+    named = by_meaning(context.index, phrase)
+    if named.entry:
+        return "right" if named.entry.id in means else "wrong"
+    if not means:
+        return "right"
+    return "offered" if {entry.id for entry in named.candidates} & set(means) else "silent"
 
 
 def main() -> None:

@@ -134,8 +134,10 @@ def status(
 @app.command()
 def serve(port: Port = 8080) -> None:
     """Serve the GraphQL API on loopback."""
+    from mercurios import logs
     from mercurios.wiring import serve_api
 
+    logs.to_stderr("info", as_json=True)
     serve_api(port, lambda url: print(f"GraphQL at {url}/graphql; Ctrl-C ends it", flush=True))
 
 
@@ -162,8 +164,10 @@ def up() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one clear line and exit code 1."""
+    from mercurios import logs
     from mercurios.errors import MercuriosError
 
+    logs.to_stderr("warning")
     try:
         app()
     except MercuriosError as error:

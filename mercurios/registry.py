@@ -131,10 +131,10 @@ class Registry:
     def load(self, version: ModelVersion) -> "Predictor":
         """Load a version ready to predict; raises ModelError when its files are gone."""
         mlflow = _mlflow()
-        source = self._client.get_model_version_download_uri(version.name, str(version.version))
+        source = self._client.get_model_version(version.name, str(version.version)).source or ""
         with tempfile.TemporaryDirectory(prefix="mercurios-model-") as folder:
             try:
-                path = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
+                path = self._client.download_artifacts(version.run_id, source.rpartition("/")[2], folder)
             except (mlflow.exceptions.MlflowException, OSError) as error:
                 raise ModelError(f"{version.name} version {version.version}: its files are gone; retrain") from error
             return Predictor(mlflow.pyfunc.load_model(path))
@@ -227,11 +227,12 @@ def _mlflow() -> Any:
         import mlflow.exceptions
         import mlflow.pyfunc
         import mlflow.telemetry
-        from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+        from mlflow import environment_variables as switches
 
-    MLFLOW_DISABLE_TELEMETRY.set(True)  # type: ignore[no-untyped-call]
+    switches.MLFLOW_DISABLE_TELEMETRY.set(True)  # type: ignore[no-untyped-call]
     mlflow.telemetry.set_telemetry_client()  # type: ignore[no-untyped-call]
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
+    switches.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
+    switches.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # at INFO it tells of every table it creates
     return mlflow
 

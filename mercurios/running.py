@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import structlog
-
+from mercurios import logs
 from mercurios.config import Settings
 from mercurios.console import Console
 
@@ -23,8 +22,8 @@ SUMMARY = "pipeline.json"
 
 
 def run_flow(name: str, settings: Settings, console: Console, **parameters: object) -> Any:
-    """Run one flow in this process and return its report; `pipeline` also leaves its summary under home."""
-    quiet_logs(settings)
+    """Run one flow in this process and return its report; its log lines go to a file under home."""
+    logs.to_file(settings.home / "logs" / "mercurios.log")
     with console.shown("start"), _prefect():
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         report = flow(**parameters)
@@ -42,22 +41,6 @@ def last_summary(settings: Settings) -> dict[str, Any] | None:
     """The summary of the newest pipeline run, None before the first."""
     path = settings.home / SUMMARY
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def quiet_logs(settings: Settings) -> None:
-    """Send structured logs to a file under home, so that the screen belongs to progress and answers."""
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (settings.home / "logs").mkdir(exist_ok=True)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory((settings.home / "logs" / "mercurios.log").open("a")),
-    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ def summarise(report: "PipelineReport", stations: Mapping[str, Station]) -> dict
         },
         "seconds": round(sum(one.seconds for one in stations.values()), 1),
         "peak_mb": round(max(one.peak_bytes for one in stations.values()) / 1e6),
+        "warnings": [f"{one.name}: {one.message}" for one in report.transform.warnings],
         "scores": [row for one in report.retrain for row in one.score_rows()],
         "answers": [
             {
@@ -54,6 +55,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     for name, one in summary["stations"].items():
         rows = f"{one['rows']:,}" if one["rows"] is not None else ""
         say(f"  {name:<12}{rows:>12}{one['seconds']:>10.1f}{one['peak_mb']:>9,} MB")
+    for warning in summary["warnings"]:
+        say(f"\n  dbt warns: {warning}")
     say(f"\n  {'trained':<24}{'champion':<26}{'score':>16}    baseline")
     for row in summary["scores"]:
         what = f"{row['tenant']} {row['what']}"

@@ -8,6 +8,7 @@ dbt runs in this process and opens the warehouse itself: whoever holds a DuckDB 
 dbt writes beside the warehouse goes to the state folder: `target/` (manifests, compiled SQL) and `logs/dbt.log`.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,7 +143,7 @@ def run_dbt(
         try:
             outcome = (invoke or _invoke)(arguments, lambda: advance(1))
         finally:
-            _let_go_of_duckdb()
+            _let_go()
     return _result(outcome, state / "logs" / "dbt.log")
 
 
@@ -217,16 +218,21 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _let_go_of_duckdb() -> None:
-    """Close the file dbt-duckdb would keep open until the process ends, so that the next job can have it."""
+def _let_go() -> None:
+    """Close what dbt keeps open until the process ends: the DuckDB file, which the next job wants, and the log."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
+    from dbt_common.events.event_manager_client import cleanup_event_logger
 
-    environment = DuckDBConnectionManager._ENV
-    if environment is not None:
+    if (environment := DuckDBConnectionManager._ENV) is not None:
         environment.close()
     DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     reset_adapters()  # type: ignore[no-untyped-call]
+    cleanup_event_logger()
+    log = logging.getLogger("file_log")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _await_task_runs() -> None:

@@ -13,7 +13,7 @@ from mercurios.config import ROOT, Settings
 
 # Each line may import the lines above it, and modules of its own line only within the same package.
 LAYERS = (
-    ("errors", "tables", "progress"),
+    ("errors", "tables", "progress", "logs"),
     ("secrets",),
     ("tenancy", "config"),
     ("sources", "warehouse", "lake", "cache", "registry", "transformation", "charts"),

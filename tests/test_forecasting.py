@@ -276,10 +276,18 @@ class TestIntervals:
         panel = split_series(sales(values), DAILY, until=last_day(70)).modelled
         assert spreads(panel).sort("unique_id")["floor"].to_list() == [0.0, -3.0]
 
+    def test_a_series_that_changed_its_level_does_not_blow_up_its_intervals(self) -> None:
+        random = np.random.default_rng(4)
+        values: list[float | None] = [float(v) for v in np.r_[random.normal(100, 1, 98), random.normal(900, 1, 14)]]
+        panel = split_series(sales({"a": values}), DAILY, until=last_day(112)).modelled
+        trial = backtest(panel, {"it": RecentMean(periods=28)}, horizon=14, folds=3)
+        forecast = fit_part(panel, trial, "it").forecast(14)
+        assert forecast["hi95"].max() < 2000  # type: ignore[operator]
+
     def test_no_error_means_no_interval_rather_than_a_wrong_one(self) -> None:
         panel = split_series(sales({"a": [5.0] * 70}), DAILY, until=last_day(70)).modelled
         trial = backtest(panel, {"RecentMean": RecentMean(periods=7)}, horizon=7, folds=2)
-        assert calibrate(trial.scored) is None
+        assert calibrate(trial.scored, spreads(panel)) is None
         assert np.isnan(trial.score("RecentMean").coverage80)
         with pytest.raises(ModelError, match="no error in the backtest"):
             fit_part(panel, trial, "RecentMean")

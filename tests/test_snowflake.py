@@ -11,9 +11,15 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from prefect_snowflake import SnowflakeConnector, SnowflakeCredentials
 
-from mercurios.errors import WarehouseError
+from mercurios.errors import ConfigError, WarehouseError
 from mercurios.jobs.ingest import RAW_TABLES, ingest
 from mercurios.sandbox import Faults, Merchant, Profile, running
 from mercurios.sources.prohandel import ProHandel
@@ -94,3 +100,16 @@ def test_a_server_that_is_silent_is_a_warehouse_error(emulator: Emulator) -> Non
     silent = Endpoint("127.0.0.1", 9, "http", {"login_timeout": 1, "network_timeout": 1})
     with pytest.raises(WarehouseError, match="snowflake emulator/DB"):
         SnowflakeWarehouse.open(emulator.url("DB"), private_key=emulator.private_key, endpoint=silent)
+
+
+def test_an_encrypted_key_needs_its_passphrase(emulator: Emulator) -> None:
+    key = load_pem_private_key(emulator.private_key.encode(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")).decode()
+    url = emulator.url("ENCRYPTED")
+    with SnowflakeWarehouse.open(
+        url, private_key=pem, passphrase="open sesame", endpoint=emulator.endpoint
+    ) as warehouse:
+        assert warehouse.tables("raw") == ()
+    for wrong in ("", "open barley"):
+        with pytest.raises(ConfigError, match="passphrase"):
+            SnowflakeWarehouse.open(url, private_key=pem, passphrase=wrong, endpoint=emulator.endpoint)

@@ -63,7 +63,7 @@ def _use_what_points_at_a_metric(sentence: Sentence) -> None:
     for at, _ in sentence.having("which"):
         if sentence.role(at + 1) == "metric":
             sentence.use(at)
-    for at, _ in sentence.having("how_many"):
+    for at, _ in sentence.having("how_many", "how_much"):
         names_one = sentence.role(at + 2) in ("value", "branch_number")
         if sentence.role(at + 1) != "dimension" or names_one:  # "how many stores" is a count that no metric gives
             sentence.use(at)

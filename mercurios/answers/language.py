@@ -2,10 +2,11 @@
 
 from mercurios.answers.lexicon import LANGUAGES, Lexicon
 from mercurios.answers.tokens import Token
+from mercurios.retrieval.wording import skeleton
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+    return frozenset(skeleton(word) for word in text.split())
 
 
 _TELLING = {

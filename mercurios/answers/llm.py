@@ -153,8 +153,8 @@ def _keeps_what_is_sure(query: MetricQuery, reading: Reading, context: Context) 
 
 def _keeps(tag: Tag, query: MetricQuery, limits: set[tuple[str, str]], figures: set[str], context: Context) -> bool:
     if tag.span and tag.span.period:
-        period = tag.span.period
-        return (query.start, query.end) == (period.start, min(period.end, context.coverage.end))
+        first, last = context.coverage.start, context.coverage.end
+        return (query.start, query.end) == (max(tag.span.period.start, first), min(tag.span.period.end, last))
     if tag.role in ("value", "doubt"):
         entries = (tag.entry,) if tag.entry else tag.candidates
         return any((entry.kind, entry.key) in limits for entry in entries)

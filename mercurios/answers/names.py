@@ -42,7 +42,7 @@ def by_name(index: TenantIndex, entries: tuple[Entry, ...], words: tuple[str, ..
     if not widest:
         return Named(candidates=entries)
     if widest[0].kind == "product_type":
-        broader = _broader_with(index, words, widest[0])
+        broader = _broader_with(index, words)
         return Named(candidates=(*broader, widest[0])) if broader else Named(widest[0])
     return Named(widest[0])
 
@@ -81,11 +81,11 @@ def _related(left: Entry, right: Entry) -> bool:
     return _holds(left, right) or _holds(right, left)
 
 
-def _broader_with(index: TenantIndex, words: tuple[str, ...], entry: Entry) -> tuple[Entry, ...]:
+def _broader_with(index: TenantIndex, words: tuple[str, ...]) -> tuple[Entry, ...]:
     """Categories and departments whose names have these words too: who says vegetables may mean them all."""
     asked = {singular(word) for word in words}
     broader = (*index.of_kind("department"), *index.of_kind("category"))
-    return tuple(other for other in broader if asked <= set(name_words(other.text)) and not _holds(other, entry))[:4]
+    return tuple(other for other in broader if asked <= set(name_words(other.text)))[:4]
 
 
 def _same(words: tuple[str, ...], name: str) -> bool:

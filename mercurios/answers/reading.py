@@ -191,9 +191,10 @@ class _Reader:
         return self._tag(phrase.role, at, phrase_after, value=phrase.value, many=phrase.many, rank=phrase.rank)
 
     def _own_name(self, at: int) -> Tag | None:
-        """How the merchant calls itself changes nothing: there are no other merchants' numbers."""
+        """How the merchant calls itself changes nothing, unless a value is called so too."""
         for name in sorted((skeletons(name) for name in self.context.names), key=len, reverse=True):
-            if name and tuple(token.word for token in self.tokens[at : at + len(name)]) == name:
+            is_here = name and tuple(token.word for token in self.tokens[at : at + len(name)]) == name
+            if is_here and not names.entries_named(self.context.index, name):
                 return self._tag("stop", at, at + len(name))
         return None
 

@@ -13,6 +13,9 @@ from mercurios.metrics import Grain
 STOCK = frozenset({"stock_value"})
 """Metrics of a moment: their figure is that of the last snapshot of the period."""
 
+CLOSED = timedelta(days=7)
+"""How much later than a period the data may begin: shops are closed at New Year, and 2017 is still all of 2017."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -41,11 +44,11 @@ def timing_of(sentence: Sentence, metrics: tuple[str, ...], context: Context, *,
 
 
 def within(period: Period, context: Context) -> Period:
-    """The period up to the last day with sales; raises Halt when it begins outside of the data."""
+    """The part of the period that has data; raises Halt when it begins well before the data or after it."""
     coverage = context.coverage
-    if period.start < coverage.start or period.start > coverage.end:
+    if period.start < coverage.start - CLOSED or period.end < coverage.start or period.start > coverage.end:
         raise Halt(outside(context))
-    return Period(period.start, min(period.end, coverage.end))
+    return Period(max(period.start, coverage.start), min(period.end, coverage.end))
 
 
 def outside(context: Context) -> Refusal:

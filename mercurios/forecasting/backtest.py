@@ -170,12 +170,12 @@ def _score(name: str, rows: pl.DataFrame, folds: int, seconds: float) -> Candida
 
 
 def _banded(before: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
-    bands = calibrate(before)
+    spread = window.select("unique_id", "spread", "floor").unique()
+    bands = calibrate(before, spread)
     if bands is None:  # nothing was wrong by anything yet, or there was nothing: no interval to be judged
         return (
             window.clear()
             .with_columns(pl.lit(None, pl.Float64).alias(bound) for bound in BOUNDS)
             .drop("spread", "floor")
         )
-    spread = window.select("unique_id", "spread", "floor").unique()
     return bands.around(window.drop("spread", "floor"), spread)

@@ -80,7 +80,7 @@ def fit_part(panel: Panel, trial: Backtest, name: str, fallback: Bands | None = 
 
     fallback: intervals when the backtest saw no error at all.
     """
-    bands = calibrate(trial.scored_by(name)) or fallback
+    bands = calibrate(trial.scored_by(name), spreads(panel)) or fallback
     if bands is None:
         raise ModelError(f"{name}: no error in the backtest to make intervals from; nothing was sold in its windows")
     return Part(panel, trial.candidates[name], bands)

@@ -1,10 +1,13 @@
 """Intervals from backtest errors (split conformal prediction).
 
-    bands = calibrate(trial.scored_by("AutoETS"))
-    bands.around(forecast, scales(panel))      # … lo95, lo80, mean, hi80, hi95
+    spread = spreads(panel)
+    bands = calibrate(trial.scored_by("AutoETS"), spread)
+    bands.around(forecast, spread)      # … lo95, lo80, mean, hi80, hi95
 
 An error is divided by the spread of its series before it joins the pool, so that every series lends its errors to every
-other. Errors keep their sign: revenue is skewed, and so are its intervals.
+other. It is the spread of today, the one the intervals are made with: divided by the spread of its own time, an error
+made when a series changed its level would come back blown up. Errors keep their sign: revenue is skewed, and so are its
+intervals.
 """
 
 from dataclasses import asdict, dataclass
@@ -60,10 +63,13 @@ def spreads(panel: Panel) -> pl.DataFrame:
     return panel.rows.filter("is_open").group_by("unique_id").agg(spread=spread, floor=floor)
 
 
-def calibrate(scored: pl.DataFrame) -> Bands | None:
-    """Quantiles of the errors of scored forecasts with y, mean and spread; None when there is no error to go by."""
-    relative = (pl.col("y") - pl.col("mean")) / pl.col("spread")
-    errors = scored.filter(pl.col("spread") > 0).select(relative).to_series()
+def calibrate(scored: pl.DataFrame, spread: pl.DataFrame) -> Bands | None:
+    """Quantiles of the errors of scored forecasts; None when there is no error to go by.
+
+    scored: unique_id, y, mean. spread: from `spreads`, of the panel the intervals are meant for.
+    """
+    known = scored.select("unique_id", "y", "mean").join(spread.filter(pl.col("spread") > 0), on="unique_id")
+    errors = known.select((pl.col("y") - pl.col("mean")) / pl.col("spread")).to_series()
     if errors.is_empty():
         return None
     return Bands(**{name: _quantile(errors, share) for name, share in _SHARES.items()}, errors=len(errors))

@@ -1,0 +1,152 @@
+"""The whole path on two tiny merchants: every flow, on real stores and a real Prefect server."""
+
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from mercurios import wiring
+from mercurios.config import ROOT, Settings, child_environment
+from tests.conftest import SEEDS, World
+from tests.tiny import tiny_merchant
+
+
+def test_extracted_is_loaded_and_quarantined_on_every_table(world: World) -> None:
+    for report, seed in zip(world.report.ingest, SEEDS.values(), strict=True):
+        rows = {batch.entity: batch.extracted for batch in report.batches}
+        made = {entity: frame.height for entity, frame in tiny_merchant(seed).items()}
+        assert {entity: rows[entity] for entity in made} == made
+        assert all(batch.extracted == batch.loaded + batch.quarantined for batch in report.batches)
+
+
+def test_revenue_is_the_sum_of_the_tills_lines(world: World) -> None:
+    for tenant, seed in SEEDS.items():
+        sold = tiny_merchant(seed)["sale"]
+        workspace = wiring.open_workspace(tenant)
+        months = workspace.metrics("revenue", grain="MONTH")
+        expected = (
+            sold.with_columns(month=pl.col("date").str.slice(0, 7), cents=(pl.col("salePrice") * 100).round().cast(pl.Int64))
+            .group_by("month")
+            .agg(pl.col("cents").sum())
+            .sort("month")
+        )
+        assert [day[:7] for day in months["metric_time"]] == expected["month"].to_list()
+        assert [round(value * 100) for value in months["revenue"]] == expected["cents"].to_list()
+
+
+def test_fuel_counts_in_revenue_and_stays_out_of_units(world: World) -> None:
+    fuel = wiring.open_workspace("north").metrics("revenue", "units", group_by=("category",)).filter(category="Kraftstoff")
+    assert fuel["revenue"][0] > 0
+    assert fuel["units"][0] == 0
+
+
+def test_predictions_join_the_release_and_the_marts_stay_pinned(world: World) -> None:
+    releases = wiring.open_lake().releases()
+    first, last = releases[0], releases[-1]
+    assert not first.holds("forecasts")
+    assert {"forecasts", "recommendations"} <= {table.name for table in last.tables}
+    assert last.table("fct_sale_lines") == first.table("fct_sale_lines")
+    assert {f"index/{tenant}.faiss" for tenant in SEEDS} <= set(last.files)
+    for tenant in SEEDS:
+        rows = wiring.open_workspace(tenant).sql("select distinct tenant_id from marts.forecasts")
+        assert rows["tenant_id"].to_list() == [tenant]
+
+
+def test_champions_are_registered_and_beat_their_baselines(world: World) -> None:
+    for report in world.report.retrain:
+        names = {version.name for version in wiring.open_registry().champions(report.tenant_id)}
+        assert names == {f"{report.tenant_id}.{kind}" for kind in ("forecast.branch", "forecast.category", "recommender")}
+        for score in report.forecast:
+            assert score.wape <= score.baseline_wape
+
+
+def test_the_standard_questions_are_answered_or_refused(world: World) -> None:
+    for report in world.report.query:
+        assert [asked.answer.status for asked in report.answers] == ["ANSWERED"] * 4 + ["REFUSED"]
+
+
+def test_flows_leave_artifacts(world: World) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {"ingest-batches", "dbt-results", "release", "backtest-scores", "forecast-north", "answers"} <= keys
+
+
+def test_ingest_and_export_again_change_nothing(world: World) -> None:
+    from flows.ingest import ingest
+
+    with wiring.open_warehouse() as warehouse:
+        before = warehouse.table("raw.prohandel_sale")
+    again = ingest()
+    with wiring.open_warehouse() as warehouse:
+        after = warehouse.table("raw.prohandel_sale")
+    assert all(batch.inserted == batch.updated == 0 for report in again for batch in report.batches)
+    assert sum(batch.unchanged for report in again for batch in report.batches) > 0
+    assert after.sort_by([("tenant_id", "ascending"), ("id", "ascending")]).equals(
+        before.sort_by([("tenant_id", "ascending"), ("id", "ascending")])
+    )
+
+
+def cli(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = (sys.executable, "-m", "mercurios", *arguments)
+    return subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False)
+
+
+def test_status_tells_programs_what_is_there(world: World) -> None:
+    done = cli("status", "--json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert status["release"]["id"] == wiring.open_lake().require_current().id
+    for tenant, seed in zip(status["tenants"], SEEDS.values(), strict=True):
+        assert tenant["raw"]["sale"]["rows"] == tiny_merchant(seed)["sale"].height
+        assert all(one["loaded"] + one["quarantined"] == one["extracted"] for one in tenant["raw"].values())
+        assert tenant["marts"]["fct_sale_lines"] == tenant["raw"]["sale"]["rows"]
+        assert set(tenant["champions"]) == {"forecast.branch", "forecast.category", "recommender"}
+        assert tenant["champions"]["recommender"]["metrics"]
+        assert tenant["freshness"]["last_sale_on"] == "2025-12-30"
+        assert tenant["quarantined"] == 0
+
+
+def test_a_question_on_the_command_line(world: World) -> None:
+    done = cli("query", "--tenant", "north", "Wie hoch war der Umsatz im November 2025?")
+    assert done.returncode == 0, done.stderr
+    revenue = wiring.open_workspace("north").ask("Umsatz im November 2025").rows
+    assert revenue is not None
+    whole = f"{revenue[0][0]:,.2f}".translate(str.maketrans(",.", ".,"))
+    assert whole in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("query", "--tenant", "nobody", "Umsatz?"), "no tenant 'nobody'; known: north, south"),
+        (("query", "--tenant", "north", "a" * 10_000), "at most 1,000"),
+        (("token", "--tenant", "nobody"), "no tenant 'nobody'"),
+        (("token", "--tenant", "north", "--role", "king"), "expected one of viewer, analyst, buyer, admin"),
+        (("sandbox", "--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_one_clear_line(world: World, arguments: tuple[str, ...], message: str) -> None:
+    done = cli(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_development_token_is_all_that_is_printed(world: World) -> None:
+    from mercurios.api.tokens import verify
+
+    done = cli("token", "--tenant", "north", "--role", "analyst")
+    identity = verify(wiring.token_secret(Settings()), done.stdout.strip())
+    assert (identity.tenant, identity.role) == ("north", "analyst")
+    assert done.stdout.count("\n") == 1
+
+
+def test_help_answers_at_once() -> None:
+    code = "import sys, mercurios.__main__; print(*[m for m in ('torch', 'mlflow', 'prefect', 'polars') if m in sys.modules])"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,336 @@
+"""Retrain: from a serving session to champions, scores and tables, for two tenants on one registry."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from polars.testing import assert_frame_equal
+
+from mercurios.errors import ConfigError, ModelError
+from mercurios.forecasting import ForecastSpec
+from mercurios.jobs.retrain import RetrainReport, Specs, retrain
+from mercurios.jobs.retrain.promotion import INCUMBENT, Contest, find_incumbent, judge, with_incumbent
+from mercurios.lake import Release
+from mercurios.recommendation import RecommenderSpec
+from mercurios.registry import CHALLENGER, CHAMPION, Registry
+from mercurios.serving import Session
+from mercurios.tables import TABLES
+
+FIRST = date(2025, 1, 6)
+DAYS = 175
+AS_OF = datetime(2025, 6, 30, 4, tzinfo=UTC)  # 06:00 in Berlin, the day after the last
+RELEASE = Release("r000003", 3, AS_OF, AS_OF, ())
+
+FORECAST = """
+levels:
+  category:
+    {grain: week, horizon: 2, folds: 2, min_periods_sold: 10, active_periods: 4, tail_periods: 8,
+     baseline: SeasonalNaive, tail: RecentMean,
+     candidates: {SeasonalNaive: {season_length: 4}, RecentMean: {periods: 8}, AutoETS: {season_length: 1, model: ANN}}}
+  branch:
+    {grain: day, horizon: 7, folds: 2, min_periods_sold: 60, active_periods: 14, tail_periods: 28,
+     baseline: SeasonalNaive, tail: RecentMean,
+     candidates:
+       {SeasonalNaive: {season_length: 7}, AutoETS: {season_length: 7, model: ANA}, RecentMean: {periods: 28}}}
+"""
+RECOMMENDER = """
+k: 5
+articles_per_customer: 6
+baseline: GlobalTop
+candidates:
+  {GlobalTop: {}, PersonalGlobalTop: {},
+   PersonalALS: {half_life_days: 60, weight: 1, als: {factors: 4, iterations: 3}}}
+"""
+SPECS = Specs(ForecastSpec.parse(FORECAST), RecommenderSpec.parse(RECOMMENDER))
+WEEK = np.array([1.0, 0.7, 0.8, 0.9, 1.4, 2.0, 0.5])
+
+
+def daily(seed: int, scale: float) -> pl.DataFrame:
+    """mart_sales_daily of one tenant: three branches, two categories; branch 9 opened three weeks ago."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for branch, since in ((1, 0), (2, 0), (9, DAYS - 21)):
+        for category in ("Brot", "Jeans"):
+            for day in range(since, DAYS):
+                revenue = scale * branch * WEEK[day % 7] * random.normal(100, 10)
+                rows.append((FIRST + timedelta(days=day), branch, category, round(float(revenue), 2)))
+    return pl.DataFrame(rows, schema=["sold_on", "branch", "category", "revenue"], orient="row")
+
+
+def lines(seed: int, first_article: int) -> pl.DataFrame:
+    """fct_sale_lines of one tenant: twelve customers with habits, anonymous receipts, fuel, returns."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for customer in range(13):
+        habits = random.choice(12, 4, replace=False)
+        for visit in range(8):
+            at = datetime(2025, 2, 1, tzinfo=UTC) + timedelta(days=10 * visit, hours=customer)
+            for article in random.choice(habits, 2, replace=False):
+                rows.append((customer, f"{customer}-{visit}", first_article + int(article), at, True, False, 1.0))
+            rows.append((customer, f"{customer}-{visit}", first_article + 90, at, False, False, 40.0))
+        rows.append((customer, f"{customer}-r", first_article + 91, at + timedelta(days=1), True, True, -1.0))
+    names = ["customer_number", "receipt_id", "article_number", "sold_at", "is_merchandise", "is_return", "quantity"]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def session(tenant: str, sales: pl.DataFrame, receipts: pl.DataFrame, release: Release = RELEASE) -> Session:
+    connection = duckdb.connect()
+    connection.execute("create schema marts")
+    who = pl.DataFrame({"currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
+    for name, rows in (("mart_sales_daily", sales), ("fct_sale_lines", receipts), ("dim_tenants", who)):
+        connection.register("incoming", rows.to_arrow())
+        connection.execute(f"create table marts.{name} as from incoming")
+        connection.unregister("incoming")
+    return Session(tenant, release, connection)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return Registry.open(f"sqlite:///{tmp_path_factory.mktemp('mlruns')}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Mapping[str, Session]:
+    return {
+        "north": session("north", daily(1, 1.0), lines(1, 1000)),
+        "south": session("south", daily(2, 7.0), lines(2, 2000)),
+    }
+
+
+@pytest.fixture(scope="module")
+def reports(registry: Registry, sessions: Mapping[str, Session]) -> Mapping[str, RetrainReport]:
+    return {tenant: retrain(one, registry, as_of=AS_OF, specs=SPECS) for tenant, one in sessions.items()}
+
+
+def frame(table: pa.Table) -> pl.DataFrame:
+    rows = pl.from_arrow(table)
+    assert isinstance(rows, pl.DataFrame)
+    return rows
+
+
+@pytest.mark.parametrize("tenant", ["north", "south"])
+class TestOneTenant:
+    def test_tables_are_what_the_release_holds(self, reports: Mapping[str, RetrainReport], tenant: str) -> None:
+        for name, table in reports[tenant].tables.items():
+            assert table.schema.equals(TABLES[name].schema)
+            rows = frame(table)
+            assert set(rows["tenant_id"]) == {tenant}
+            assert rows.select(TABLES[name].key).is_unique().all()
+            assert rows.null_count().sum_horizontal().item() == 0
+
+    def test_every_key_is_forecast_to_the_horizon(self, reports: Mapping[str, RetrainReport], tenant: str) -> None:
+        forecasts = frame(reports[tenant].tables["forecasts"])
+        counts = forecasts.group_by("level", "key", "cutoff").agg(pl.len(), first=pl.col("ds").min())
+        assert set(counts.rows()) == {
+            *(("branch", key, date(2025, 6, 29), 7, date(2025, 6, 30)) for key in "129"),
+            *(("category", key, date(2025, 6, 29), 2, date(2025, 6, 30)) for key in ("Brot", "Jeans")),
+        }
+        new = forecasts.filter(pl.col("key") == "9")
+        assert set(new["model"]) == {"RecentMean"}, "the tail"
+
+    def test_champions_beat_their_baselines(self, reports: Mapping[str, RetrainReport], tenant: str) -> None:
+        report = reports[tenant]
+        assert {score.level for score in report.forecast} == {"category", "branch"}
+        for score in report.forecast:
+            assert score.wape < score.baseline_wape
+            assert score.baseline == "SeasonalNaive"
+        assert report.recommender is not None
+        assert report.recommender.ndcg > report.recommender.baseline_ndcg
+        branch = next(score for score in report.forecast if score.level == "branch")
+        assert (branch.model, branch.series, branch.tail, branch.dormant) == ("AutoETS", 2, 1, ())
+
+    def test_the_registered_champion_forecasts_what_was_published(
+        self, reports: Mapping[str, RetrainReport], registry: Registry, tenant: str
+    ) -> None:
+        forecasts = frame(reports[tenant].tables["forecasts"])
+        for level, horizon in (("branch", 7), ("category", 2)):
+            champion = registry.champion(f"{tenant}.forecast.{level}")
+            told = registry.load(champion).predict(pl.DataFrame({"horizon": [horizon]}))
+            published = forecasts.filter(pl.col("level") == level)
+            assert set(published["model_version"]) == {str(champion.version)}
+            columns = ["mean", "lo80", "hi80", "lo95", "hi95"]
+            assert_frame_equal(told.select(columns), published.select(columns), check_exact=True)
+
+    def test_the_registered_recommender_recommends_what_was_published(
+        self, reports: Mapping[str, RetrainReport], registry: Registry, tenant: str
+    ) -> None:
+        published = frame(reports[tenant].tables["recommendations"]).filter(pl.col("customer_number") == 3)
+        champion = registry.champion(f"{tenant}.recommender")
+        told = registry.load(champion).predict(pl.DataFrame({"customer_number": [3], "limit": [6]}))
+        columns = ["rank", "article_number", "score", "reason"]
+        assert_frame_equal(told.select(columns), published.select(columns), check_exact=True)
+
+    def test_only_merchandise_goes_to_known_customers_only(
+        self, reports: Mapping[str, RetrainReport], tenant: str
+    ) -> None:
+        rows = frame(reports[tenant].tables["recommendations"])
+        assert set(rows["customer_number"]) == set(range(1, 13)), "customer 0 is nobody"
+        own = range(1000, 1012) if tenant == "north" else range(2000, 2012)
+        assert set(rows["article_number"]) <= set(own), "no fuel, no returned article, nothing of the other tenant"
+        assert rows.group_by("customer_number").len()["len"].to_list() == [6] * 12
+
+    def test_runs_tell_release_and_every_candidates_score(
+        self, reports: Mapping[str, RetrainReport], registry: Registry, tenant: str
+    ) -> None:
+        champion = registry.champion(f"{tenant}.forecast.branch")
+        assert champion.tags["data_release"] == "r000003"
+        assert champion.metrics["wape"] == pytest.approx(reports[tenant].forecast[1].wape)
+        assert {"wape.SeasonalNaive", "wape.AutoETS", "wape.RecentMean", "coverage80"} <= set(champion.metrics)
+        assert "beats the baseline SeasonalNaive" in champion.reason
+        assert [version.name.partition(".")[2] for version in registry.champions(tenant)] == [
+            "forecast.branch",
+            "forecast.category",
+            "recommender",
+        ]
+
+    def test_the_report_is_fit_for_a_table_and_a_picture(
+        self, reports: Mapping[str, RetrainReport], tenant: str
+    ) -> None:
+        rows = reports[tenant].score_rows()
+        assert [row["what"] for row in rows] == ["forecast category", "forecast branch", "recommender"]
+        assert {row["tenant"] for row in rows} == {tenant}
+        json.dumps(rows)
+        assert reports[tenant].forecast_png.startswith(b"\x89PNG")
+
+
+def test_running_again_gives_the_same_tables_and_keeps_the_champions_method(
+    registry: Registry, sessions: Mapping[str, Session], reports: Mapping[str, RetrainReport]
+) -> None:
+    again = retrain(sessions["north"], registry, as_of=AS_OF, specs=SPECS)
+    for name, table in again.tables.items():
+        before, after = (frame(t).drop("model_version") for t in (reports["north"].tables[name], table))
+        assert_frame_equal(after, before, check_exact=True)
+    champion = registry.champion("north.forecast.branch")
+    assert champion.version == reports["north"].forecast[1].version + 1
+    assert "it was champion before" in champion.reason
+
+
+def test_the_day_that_is_not_over_is_not_learnt_from(registry: Registry) -> None:
+    during = datetime(2025, 6, 29, 21, 59, tzinfo=UTC)  # 23:59 in Berlin on the last day
+    sales = daily(1, 1.0).with_columns(
+        revenue=pl.when(pl.col("sold_on") == date(2025, 6, 29)).then(1e6).otherwise(pl.col("revenue"))
+    )
+    report = retrain(session("early", sales, lines(1, 1000)), registry, as_of=during, specs=SPECS)
+    forecasts = frame(report.tables["forecasts"])
+    assert set(forecasts.filter(pl.col("level") == "branch")["cutoff"]) == {date(2025, 6, 28)}
+    assert set(forecasts.filter(pl.col("level") == "category")["cutoff"]) == {date(2025, 6, 22)}
+    assert forecasts["hi95"].max() < 1e5  # type: ignore[operator]
+    with pytest.raises(ModelError, match="expected a moment with a time zone"):
+        retrain(session("early", sales, lines(1, 1000)), registry, as_of=during.replace(tzinfo=None), specs=SPECS)
+
+
+def test_too_little_history_is_told_and_the_rest_goes_on(registry: Registry) -> None:
+    young = daily(1, 1.0).filter(pl.col("sold_on") >= date(2025, 6, 1))
+    nobody = lines(1, 1000).filter(pl.col("customer_number") == 0)
+    report = retrain(session("young", young, nobody), registry, as_of=AS_OF, specs=SPECS)
+    assert report.forecast == ()
+    assert report.recommender is None
+    assert set(report.skipped) == {"forecast.category", "forecast.branch", "recommender"}
+    assert "at least 60 days of sales, the longest has 29" in report.skipped["forecast.branch"]
+    assert {name: table.num_rows for name, table in report.tables.items()} == {"forecasts": 0, "recommendations": 0}
+    assert report.score_rows() == []
+
+
+def test_a_champion_with_other_settings_takes_part_and_can_win(registry: Registry) -> None:
+    shop = session("settled", daily(1, 1.0), lines(1, 1000))
+    good = SPECS.forecast.levels["branch"]
+    only = replace(SPECS, forecast=SPECS.forecast.model_copy(update={"levels": {"branch": good}}))
+    first = retrain(shop, registry, as_of=AS_OF, specs=only)
+    assert first.forecast[0].model == "AutoETS"
+    poor = good.model_copy(
+        update={
+            "candidates": {
+                "SeasonalNaive": good.candidates["SeasonalNaive"],
+                "RecentMean": good.candidates["RecentMean"],
+            }
+        }
+    )
+    worse = replace(only, forecast=only.forecast.model_copy(update={"levels": {"branch": poor}}))
+    second = retrain(shop, registry, as_of=AS_OF, specs=worse)
+    champion = registry.champion("settled.forecast.branch")
+    assert (second.forecast[0].model, second.forecast[0].version) == ("AutoETS", champion.version)
+    assert "keeps its place" in champion.reason
+    challenger = registry.find("settled.forecast.branch", CHALLENGER)
+    assert challenger is not None
+    assert "is worse than the champion" in challenger.reason
+    assert not registry.load(challenger).predict(pl.DataFrame({"horizon": [1]})).is_empty()
+    third = retrain(shop, registry, as_of=AS_OF, specs=only)
+    assert third.forecast[0].model == "AutoETS"
+    assert registry.find("settled.forecast.branch", CHALLENGER) is None, "stepped down"
+
+
+def test_a_champion_this_version_cannot_build_does_not_stop_anything(registry: Registry, tmp_path: Path) -> None:
+    def forget(name: str, params: object) -> object:
+        raise ConfigError(f"unknown forecast method {name!r}")
+
+    shop = session("forgotten", daily(1, 1.0), lines(1, 1000))
+    retrain(shop, registry, as_of=AS_OF, specs=SPECS)
+    assert find_incumbent(registry, "forgotten.forecast.branch", forget) is None
+    assert registry.find("forgotten.forecast.branch", CHAMPION) is not None
+
+
+class TestPromotion:
+    def test_the_first_one_wins_when_it_beats_the_baseline(self) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": 0.6}, Contest("WAPE", "Naive"))
+        assert (verdict.champion, verdict.challenger) == ("ETS", None)
+        assert (
+            verdict.reason == "ETS (WAPE 0.6000) beats the baseline Naive (WAPE 0.8000); there was no champion before"
+        )
+
+    @pytest.mark.parametrize("best", [0.8, 0.9])
+    def test_when_nobody_beats_the_baseline_it_is_the_champion_itself(self, best: float) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": best}, Contest("WAPE", "Naive"))
+        assert (verdict.champion, verdict.challenger) == ("Naive", "ETS")
+        assert verdict.reason == "nobody beats the baseline Naive (WAPE 0.8000)"
+        assert "does not beat the baseline" in verdict.challenger_reason
+
+    def test_a_better_one_replaces_the_champion(self) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": 0.6, INCUMBENT: 0.7}, Contest("WAPE", "Naive", INCUMBENT))
+        assert verdict.champion == "ETS"
+        assert verdict.reason.endswith("and the champion so far, Incumbent (WAPE 0.7000)")
+
+    def test_a_worse_one_becomes_challenger(self) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": 0.7, INCUMBENT: 0.6}, Contest("WAPE", "Naive", INCUMBENT))
+        assert (verdict.champion, verdict.challenger) == (INCUMBENT, "ETS")
+
+    def test_in_a_draw_the_champion_stays(self) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": 0.6, INCUMBENT: 0.6}, Contest("WAPE", "Naive", INCUMBENT))
+        assert verdict.champion == INCUMBENT
+
+    def test_higher_is_better_where_it_is(self) -> None:
+        contest = Contest("nDCG@10", "GlobalTop", lower_is_better=False)
+        assert judge({"GlobalTop": 0.06, "ALS": 0.07}, contest).champion == "ALS"
+        assert judge({"GlobalTop": 0.06, "ALS": 0.05}, contest).champion == "GlobalTop"
+
+    def test_what_could_not_be_measured_takes_no_part(self) -> None:
+        verdict = judge({"Naive": 0.8, "ETS": float("nan"), "Mean": 0.7}, Contest("WAPE", "Naive"))
+        assert verdict.champion == "Mean"
+        with pytest.raises(ModelError, match="expected the baseline Naive to be measured, got ETS"):
+            judge({"Naive": float("nan"), "ETS": 0.5}, Contest("WAPE", "Naive"))
+
+    def test_an_incumbent_the_specification_still_has_is_not_measured_twice(self) -> None:
+        assert with_incumbent({"a": 1, "b": 2}, 2) == ({"a": 1, "b": 2}, "b")
+        assert with_incumbent({"a": 1}, 2) == ({"a": 1, INCUMBENT: 2}, INCUMBENT)
+        assert with_incumbent({"a": 1}, None) == ({"a": 1}, None)
+
+
+class TestSpecs:
+    def test_the_shipped_ones_are_read(self) -> None:
+        assert list(Specs.load().forecast.levels) == ["category", "branch"]
+
+    def test_a_folder_without_them_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"forecast\.yaml, there is none"):
+            Specs.load(tmp_path)
+
+    def test_a_level_nobody_knows_how_to_read_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "forecast.yaml").write_text(FORECAST.replace("branch:", "colour:"))
+        (tmp_path / "recommender.yaml").write_text(RECOMMENDER)
+        with pytest.raises(ConfigError, match=r"level colour; known are category, branch"):
+            Specs.load(tmp_path)
