@@ -120,7 +120,7 @@ def expected(label: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def term_verdict(phrase: str, means: Iterable[str], context: Context) -> str:
-    """`right` when taken for what it means, `offered` when asked back with it, `wrong` when taken for something else."""
+    """`right` when taken for what it means, `offered` when asked back with it, `wrong` when taken for another."""
     named = by_meaning(context.index, phrase)
     if named.entry:
         return "right" if named.entry.id in means else "wrong"

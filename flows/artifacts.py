@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Sequence
 
-from mercurios.jobs.transform import TransformReport
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from mercurios.jobs.export import ExportReport
 from mercurios.jobs.ingest import IngestReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
 
 
 def batches(reports: Sequence[IngestReport]) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mercurios.jobs.transform import TransformReport
 from prefect import flow
 
 from flows.export import export
@@ -18,6 +17,7 @@ from mercurios.jobs.index import IndexReport
 from mercurios.jobs.ingest import IngestReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
+from mercurios.jobs.transform import TransformReport
 
 
 @dataclass(frozen=True)

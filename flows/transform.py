@@ -1,11 +1,11 @@
 """Transform: build and test the marts with dbt, through prefect-dbt."""
 
-from mercurios.jobs.transform import TransformReport
-from mercurios.jobs.transform import transform as transform_job
 from prefect import flow
 
 from flows import artifacts
 from mercurios import wiring
+from mercurios.jobs.transform import TransformReport
+from mercurios.jobs.transform import transform as transform_job
 
 
 @flow(name="transform")

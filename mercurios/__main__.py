@@ -3,6 +3,8 @@
 Heavy imports happen inside the commands, so that help answers at once.
 """
 
+import atexit
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -162,8 +164,14 @@ def up() -> None:
     run(Settings(), print)
 
 
+def _end_quietly() -> None:
+    """Hide what DuckDB 2.0's binding prints about its own type objects when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def main() -> None:
     """Run the command line; an error of ours is one clear line and exit code 1."""
+    atexit.register(_end_quietly)  # registered first, so it runs last
     from mercurios import logs
     from mercurios.errors import MercuriosError
 

@@ -21,22 +21,28 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MERCURIOS_", frozen=True, extra="ignore")
 
-    home: Path = Field(ROOT / "var", description="folder of everything Mercurios keeps on a laptop")
-    warehouse: str = Field("", description="duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…")
-    catalog: str = Field("", description="Iceberg catalog, sqlite:///PATH or glue://")
-    lake: str = Field("", description="where the lake's files go, file:///PATH or s3://BUCKET/PREFIX")
-    mlflow: str = Field("", description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST")
-    cache: str = Field("memory:", description="memory: or redis://HOST:PORT/DB")
-    llm: str = Field("none:", description="none: or the base URL of an OpenAI-compatible server")
-    llm_model: str = Field("", description="model name to ask for at the LLM server")
-    llm_key: SecretStr = Field(SecretStr(""), description="key for the LLM server")
-    embedder: str = Field(
-        "use-multilingual", description="use-multilingual, or the folder of a sentence-transformers model"
+    home: Path = Field(default=ROOT / "var", description="folder of everything Mercurios keeps on a laptop")
+    warehouse: str = Field(
+        default="", description="duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
     )
-    token_secret: SecretStr = Field(SecretStr(""), description="signs API tokens; made and kept under home when empty")
-    snowflake_private_key: SecretStr = Field(SecretStr(""), description="PEM of the service user's private key")
-    tenants: Path | None = Field(None, description="folder of tenant files; home/tenants when empty")
-    sandbox_port: int = Field(8765, description="first port of the ProHandel stand-in; merchants take the next ones")
+    catalog: str = Field(default="", description="Iceberg catalog, sqlite:///PATH or glue://")
+    lake: str = Field(default="", description="where the lake's files go, file:///PATH or s3://BUCKET/PREFIX")
+    mlflow: str = Field(default="", description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST")
+    cache: str = Field(default="memory:", description="memory: or redis://HOST:PORT/DB")
+    llm: str = Field(default="none:", description="none: or the base URL of an OpenAI-compatible server")
+    llm_model: str = Field(default="", description="model name to ask for at the LLM server")
+    llm_key: SecretStr = Field(default=SecretStr(""), description="key for the LLM server")
+    embedder: str = Field(
+        default="use-multilingual", description="use-multilingual, or the folder of a sentence-transformers model"
+    )
+    token_secret: SecretStr = Field(
+        default=SecretStr(""), description="signs API tokens; made and kept under home when empty"
+    )
+    snowflake_private_key: SecretStr = Field(default=SecretStr(""), description="PEM of the service user's private key")
+    tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
+    sandbox_port: int = Field(
+        default=8765, description="first port of the ProHandel stand-in; merchants take the next ones"
+    )
 
     @property
     def warehouse_url(self) -> str:

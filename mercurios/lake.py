@@ -11,23 +11,25 @@ afterwards a consistent new one. Releases are never changed, so any of them can 
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlparse
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression, EqualTo, In
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.table import DataScan
 from pyiceberg.table import Table as IcebergTable
 
 from mercurios.errors import ConfigError, LakeError, NoRelease, Transient
 from mercurios.tables import TABLES
 from mercurios.tables import UTC as UTC_TIMESTAMP
+
+Rows: TypeAlias = pa.Table | Callable[[], pa.Table]
 
 NAMESPACE = "lake"
 _RELEASES = f"{NAMESPACE}.releases"
@@ -104,7 +106,7 @@ class Lake:
 
     def publish(
         self,
-        tables: Mapping[str, pa.Table],
+        tables: Mapping[str, Rows],
         *,
         as_of: datetime,
         files: Mapping[str, bytes] | None = None,
@@ -112,16 +114,17 @@ class Lake:
     ) -> Release:
         """Commit `tables` and `files` and pin everything else as it was, as one new release.
 
-        tables: rows of all tenants, or of `tenants` only, whose former rows they replace.
-        Raises LakeError when a table does not have the columns of `mercurios.tables`; nothing is visible then.
+        tables: rows of all tenants, or of `tenants` only, whose former rows they replace; or a function that fetches
+        them when their turn comes. Raises LakeError when a table does not have the columns of `mercurios.tables`;
+        nothing is visible then.
         """
-        shaped = {name: _shape(name, rows, tenants) for name, rows in tables.items()}
         before = self.current()
         number = before.number + 1 if before else 1
         release_id = f"r{number:06d}"
-        where: BooleanExpression = In("tenant_id", literals=tenants) if tenants else AlwaysTrue()
+        where = _rows_of(*tenants) if tenants else AlwaysTrue()
         pinned = {table.name: table for table in before.tables} if before else {}
-        pinned |= {name: self._commit(name, rows, where) for name, rows in shaped.items()}
+        for name, rows in tables.items():
+            pinned[name] = self._commit(name, _shape(name, rows, tenants), where)
         kept = dict(before.files) if before else {}
         kept |= {name: self._write(f"releases/{release_id}/{name}", body) for name, body in (files or {}).items()}
         ordered = tuple(pinned[name] for name in sorted(pinned))
@@ -235,7 +238,11 @@ class Reader:
     def _scan(self, name: str) -> DataScan:
         pinned = self.release.table(name)
         table = self._catalog.load_table(f"{NAMESPACE}.{name}")
-        return table.scan(row_filter=EqualTo("tenant_id", value=self.tenant_id), snapshot_id=pinned.snapshot_id)
+        return table.scan(row_filter=_rows_of(self.tenant_id), snapshot_id=pinned.snapshot_id)
+
+
+def _rows_of(*tenants: str) -> BooleanExpression:
+    return In("tenant_id", tenants)  # type: ignore[misc, call-arg, arg-type]  # pyiceberg types its fields, not __init__
 
 
 def _release(row: Mapping[str, Any]) -> Release:
@@ -243,7 +250,8 @@ def _release(row: Mapping[str, Any]) -> Release:
     return Release(row["id"], row["number"], row["at"], row["as_of"], tables, json.loads(row["files"]))
 
 
-def _shape(name: str, rows: pa.Table, tenants: tuple[str, ...] | None) -> pa.Table:
+def _shape(name: str, fetched: Rows, tenants: tuple[str, ...] | None) -> pa.Table:
+    rows = fetched() if callable(fetched) else fetched
     if name not in TABLES:
         raise LakeError(f"{name!r} is no published table; those are: {', '.join(TABLES)}")
     schema = TABLES[name].schema

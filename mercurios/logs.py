@@ -1,8 +1,8 @@
 """Structured logs: where they go is chosen once, by the command that runs.
 
-    to_stderr("warning")                # a command for people: quiet unless something is wrong
-    to_stderr("info", as_json=True)     # a service
-    to_file(home / "logs" / "mercurios.log")
+to_stderr("warning")                # a command for people: quiet unless something is wrong
+to_stderr("info", as_json=True)     # a service
+to_file(home / "logs" / "mercurios.log")
 """
 
 import sys

@@ -1,6 +1,8 @@
 """Shared by all tests: nothing leaves the machine, nothing is written outside the test's own folder."""
 
+import atexit
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from tests.tiny import tiny_merchant
 if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
 
+# DuckDB 2.0's binding prints about its own type objects when the interpreter ends; it would follow pytest's summary.
+atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno()))  # type: ignore[union-attr]
 os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",

@@ -1,4 +1,4 @@
-"""What keeps the house in order: imports run one way, a library has one owner, imports start nothing, docs tell the truth."""
+"""What keeps the house in order: imports run one way, a library has one owner, imports start nothing, docs are true."""
 
 import ast
 import re

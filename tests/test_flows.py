@@ -12,6 +12,8 @@ from mercurios.config import ROOT, Settings, child_environment
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
 
+KINDS = {"forecast.branch", "forecast.category", "recommender"}
+
 
 def test_extracted_is_loaded_and_quarantined_on_every_table(world: World) -> None:
     for report, seed in zip(world.report.ingest, SEEDS.values(), strict=True):
@@ -27,9 +29,8 @@ def test_revenue_is_the_sum_of_the_tills_lines(world: World) -> None:
         workspace = wiring.open_workspace(tenant)
         months = workspace.metrics("revenue", grain="MONTH")
         expected = (
-            sold.with_columns(month=pl.col("date").str.slice(0, 7), cents=(pl.col("salePrice") * 100).round().cast(pl.Int64))
-            .group_by("month")
-            .agg(pl.col("cents").sum())
+            sold.group_by(month=pl.col("date").str.slice(0, 7))
+            .agg(cents=(pl.col("salePrice") * 100).round().cast(pl.Int64).sum())
             .sort("month")
         )
         assert [day[:7] for day in months["metric_time"]] == expected["month"].to_list()
@@ -37,7 +38,8 @@ def test_revenue_is_the_sum_of_the_tills_lines(world: World) -> None:
 
 
 def test_fuel_counts_in_revenue_and_stays_out_of_units(world: World) -> None:
-    fuel = wiring.open_workspace("north").metrics("revenue", "units", group_by=("category",)).filter(category="Kraftstoff")
+    north = wiring.open_workspace("north")
+    fuel = north.metrics("revenue", "units", group_by=("category",)).filter(category="Kraftstoff")
     assert fuel["revenue"][0] > 0
     assert fuel["units"][0] == 0
 
@@ -57,7 +59,7 @@ def test_predictions_join_the_release_and_the_marts_stay_pinned(world: World) ->
 def test_champions_are_registered_and_beat_their_baselines(world: World) -> None:
     for report in world.report.retrain:
         names = {version.name for version in wiring.open_registry().champions(report.tenant_id)}
-        assert names == {f"{report.tenant_id}.{kind}" for kind in ("forecast.branch", "forecast.category", "recommender")}
+        assert names == {f"{report.tenant_id}.{kind}" for kind in KINDS}
         for score in report.forecast:
             assert score.wape <= score.baseline_wape
 
@@ -104,7 +106,7 @@ def test_status_tells_programs_what_is_there(world: World) -> None:
         assert tenant["raw"]["sale"]["rows"] == tiny_merchant(seed)["sale"].height
         assert all(one["loaded"] + one["quarantined"] == one["extracted"] for one in tenant["raw"].values())
         assert tenant["marts"]["fct_sale_lines"] == tenant["raw"]["sale"]["rows"]
-        assert set(tenant["champions"]) == {"forecast.branch", "forecast.category", "recommender"}
+        assert set(tenant["champions"]) == KINDS
         assert tenant["champions"]["recommender"]["metrics"]
         assert tenant["freshness"]["last_sale_on"] == "2025-12-30"
         assert tenant["quarantined"] == 0
@@ -147,6 +149,7 @@ def test_a_development_token_is_all_that_is_printed(world: World) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    code = "import sys, mercurios.__main__; print(*[m for m in ('torch', 'mlflow', 'prefect', 'polars') if m in sys.modules])"
+    heavy = "torch", "mlflow", "prefect", "polars", "duckdb"
+    code = f"import sys, mercurios.__main__; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""

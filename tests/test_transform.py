@@ -318,7 +318,7 @@ def test_in_a_flow_models_are_task_runs_and_failures_keep_their_names(prefect_se
     with pytest.raises(TransformFailed, match="every_article_has_a_vat_rate"):
         transform_in_a_flow()
     assert not [thread for thread in threading.enumerate() if thread.name.endswith("(run_task)")]
-    deadline, states = time.monotonic() + 60, {}  # the server hears of task runs through a queue
+    deadline, states = time.monotonic() + 60, dict[str, str | None]()  # the server hears of task runs through a queue
     while states.get("model int_articles") != "Completed" and time.monotonic() < deadline:
         time.sleep(0.5)
         with get_client(sync_client=True) as client:

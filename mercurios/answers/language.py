@@ -13,12 +13,12 @@ _TELLING = {
     "de": _words(
         "umsatz bon bons kunden filiale filialen warengruppe warengruppen abteilung rohertrag spanne marge lagerwert "
         "rabattquote monat monate jahr woche tag nach und ohne welche welcher gestern heute letzten letzter letztes "
-        "warum wieso wer wieviel bitte hallo"
+        "warum wieso wer wieviel bitte hallo im der die mit pro je"
     ),
     "en": _words(
         "revenue sales turnover receipts receipt customers store stores branch branches category categories department "
         "margin stock value month months year week day by per and without which yesterday today last why who please "
-        "hello what how"
+        "hello what how of on for profit rate discount average units active inventory"
     ),
 }
 

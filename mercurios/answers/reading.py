@@ -136,7 +136,8 @@ class _Reader:
             while (found := self._next_number(at)) is not None:
                 number = self.tokens[found].number
                 is_year = number in periods.YEARS and (is_by or number not in numbers)
-                if is_year or self._is_count_of_another(found):
+                is_listed = found > at  # the first number after the word is the branch's, a later one may count
+                if is_year or (is_listed and self._is_count_of_another(found)):
                     break
                 yield self._tag("branch_number", found, found + 1, number=number)
                 at = found + 1

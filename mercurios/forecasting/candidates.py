@@ -123,7 +123,7 @@ class AutoETS(Candidate, frozen=True):
     """Exponential smoothing, its form chosen by AICc among those that `model` allows (error, trend, season)."""
 
     season_length: int = Field(gt=0)
-    model: str = Field("ZZZ", pattern="^[ANMZ]{3}$")
+    model: str = Field(default="ZZZ", pattern="^[ANMZ]{3}$")
 
     def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
         """See `Candidate.forecast`."""

@@ -8,7 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+import pyarrow as pa
 import structlog
 
 from mercurios.errors import LakeError
@@ -36,14 +38,16 @@ def export(warehouse: Warehouse, lake: Lake, *, as_of: datetime, files: Mapping[
     Raises LakeError when a published table does not hold exactly the mart's rows.
     """
     started = time.perf_counter()
-    marts = {}
-    with track("export marts", unit="tables", total=len(MARTS) + 1) as advance:
-        for name in MARTS:
-            marts[name] = warehouse.table(f"marts.{name}")
+    rows: dict[str, int] = {}
+    with track("export marts", unit="tables", total=len(MARTS)) as advance:
+
+        def fetch(name: str) -> pa.Table:
+            mart = warehouse.table(f"marts.{name}")
+            rows[name] = mart.num_rows
             advance(1)
-        release = lake.publish(marts, as_of=as_of, files=files)
-        advance(1)
-    rows = {name: marts[name].num_rows for name in MARTS}
+            return mart
+
+        release = lake.publish({name: partial(fetch, name) for name in MARTS}, as_of=as_of, files=files)
     for name, expected in rows.items():
         if release.table(name).rows != expected:
             raise LakeError(f"{name}: the mart has {expected} rows and release {release.id} {release.table(name).rows}")

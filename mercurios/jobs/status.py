@@ -79,20 +79,19 @@ def collect(tenant_ids: Sequence[str], warehouse: Warehouse, lake: Lake, registr
     """Look at every store; nothing is changed. A store that is still empty shows as empty."""
     release = lake.current()
     batches = warehouse.batches()
-    return Status(
-        [_tenant(tenant_id, warehouse, batches, lake, release, registry) for tenant_id in tenant_ids],
-        _release(release) if release else None,
-    )
+    tenants = []
+    for tenant_id in tenant_ids:
+        raw, ingested_at = _raw(tenant_id, warehouse, batches)
+        marts, last_sale_on = _marts(lake, release, tenant_id)
+        fresh = Freshness(last_sale_on, ingested_at, release.at.isoformat() if release else None)
+        quarantined = sum(one.quarantined for one in raw.values())
+        tenants.append(TenantStatus(tenant_id, raw, marts, quarantined, _champions(registry, tenant_id), fresh))
+    return Status(tenants, _release(release) if release else None)
 
 
-def _tenant(
-    tenant_id: str,
-    warehouse: Warehouse,
-    batches: Sequence[StoredBatch],
-    lake: Lake,
-    release: Release | None,
-    registry: Registry,
-) -> TenantStatus:
+def _raw(
+    tenant_id: str, warehouse: Warehouse, batches: Sequence[StoredBatch]
+) -> tuple[Mapping[str, RawStatus], str | None]:
     own = {batch.entity: batch for batch in batches if batch.tenant_id == tenant_id}  # the newest of each entity
     raw = {
         entity: RawStatus(
@@ -103,24 +102,15 @@ def _tenant(
         )
         for entity, batch in own.items()
     }
-    marts, last_sale_on = _marts(lake, release, tenant_id)
-    return TenantStatus(
-        id=tenant_id,
-        raw=raw,
-        marts=marts,
-        quarantined=sum(one.quarantined for one in raw.values()),
-        champions={
-            version.name.removeprefix(f"{tenant_id}."): Champion(
-                version.version, version.tags.get("candidate", ""), version.reason, version.metrics
-            )
-            for version in registry.champions(tenant_id)
-        },
-        freshness=Freshness(
-            last_sale_on,
-            max(batch.finished_at for batch in own.values()).isoformat() if own else None,
-            release.at.isoformat() if release else None,
-        ),
-    )
+    ended = [batch.finished_at for batch in own.values()]
+    return raw, max(ended).isoformat() if ended else None
+
+
+def _champions(registry: Registry, tenant_id: str) -> Mapping[str, Champion]:
+    return {
+        one.name.removeprefix(f"{tenant_id}."): Champion(one.version, one.tags["candidate"], one.reason, one.metrics)
+        for one in registry.champions(tenant_id)
+    }
 
 
 def _marts(lake: Lake, release: Release | None, tenant_id: str) -> tuple[Mapping[str, int], str | None]:

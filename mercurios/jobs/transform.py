@@ -1,7 +1,7 @@
 """Transform: the raw records become tested marts.
 
-    report = transform(lambda: run_dbt(project, target, state), lambda: DuckDBWarehouse.open(url))
-    report.rows["fct_sale_lines"]
+report = transform(lambda: run_dbt(project, target, state), lambda: DuckDBWarehouse.open(url))
+report.rows["fct_sale_lines"]
 """
 
 import time

@@ -83,7 +83,7 @@ class FactorModel(Recommender, frozen=True):
 
     factors: int = Field(gt=0)
     iterations: int = Field(gt=0)
-    min_customers: int = Field(1, ge=1)
+    min_customers: int = Field(default=1, ge=1)
     seed: int = 1
 
     def fit(self, purchases: Purchases) -> Factors:

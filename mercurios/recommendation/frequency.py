@@ -73,7 +73,7 @@ class PersonalTop(Recommender, frozen=True):
     half_life_days: a purchase counts half after so many days before the customer's last receipt; None counts all alike.
     """
 
-    half_life_days: float | None = Field(None, gt=0)
+    half_life_days: float | None = Field(default=None, gt=0)
 
     def fit(self, purchases: Purchases) -> Frequency:
         """See `Recommender.fit`; the score is the number of receipts, faded by age."""
