@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercurios.answers import Ambiguity, Context, Coverage, Refusal, plan
@@ -40,6 +40,8 @@ from mercurios.retrieval import Embedder, Entry, TenantIndex, open_query_embedde
 from mercurios.serving import Session, open_session
 from mercurios.tables import TABLES
 
+UNHURRIED = settings(deadline=None)
+"""A first call loads the lexicon, and the machine may be busy."""
 COVERAGE = Coverage(date(2017, 1, 1), date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 1))
 ANCHOR = COVERAGE.end
 DIMENSIONS = ("branch", "category", "department", "product_type")
@@ -176,6 +178,7 @@ GROUP_WORDS = {
 }
 
 
+@UNHURRIED
 @given(st.data())
 def test_a_question_put_together_is_read_as_its_parts(north: Context, data: st.DataObject) -> None:
     german = data.draw(st.booleans())
@@ -197,6 +200,7 @@ def test_a_question_put_together_is_read_as_its_parts(north: Context, data: st.D
     assert found.where == wanted, question
 
 
+@UNHURRIED
 @given(st.data())
 def test_one_unknown_word_anywhere_stops_the_answer(north: Context, data: st.DataObject) -> None:
     words = data.draw(
@@ -346,6 +350,7 @@ def test_a_question_too_long_or_empty_is_a_bad_request(question: str, north: Con
         plan(question, north)
 
 
+@UNHURRIED
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_planner(north: Context, question: str) -> None:
     try:
@@ -479,6 +484,7 @@ def test_what_is_no_period_is_left_to_others(text: str) -> None:
     assert len(periods_in(text, "de")) == text.count("November")
 
 
+@UNHURRIED
 @given(st.dates(date(2012, 1, 1), date(2030, 12, 31)), st.integers(1, 12), st.sampled_from(("de", "en")))
 def test_a_month_without_a_year_is_the_latest_that_has_begun(anchor: date, month: int, language: str) -> None:
     name = messages()["months"][language].split()[month - 1]
@@ -489,6 +495,7 @@ def test_a_month_without_a_year_is_the_latest_that_has_begun(anchor: date, month
     assert date.fromisoformat(end) == containing(first, "MONTH").end
 
 
+@UNHURRIED
 @given(st.dates(date(1995, 1, 1), date(2090, 12, 31)), st.integers(0, 400), st.sampled_from(("de", "en")))
 def test_a_period_in_words_is_read_as_itself(start: date, days: int, language: str) -> None:
     period = Period(start, start + timedelta(days=days))
@@ -496,6 +503,7 @@ def test_a_period_in_words_is_read_as_itself(start: date, days: int, language: s
     assert found == [(period.start.isoformat(), period.end.isoformat())]
 
 
+@UNHURRIED
 @given(st.dates(date(2012, 1, 1), date(2030, 12, 31)), st.integers(1, 500))
 def test_the_last_days_end_on_the_anchor(anchor: date, count: int) -> None:
     assert periods_in(f"letzte {count} Tage", "de", anchor) == periods_in(f"last {count} days", "en", anchor)
@@ -512,6 +520,7 @@ FIGURES = (
 )
 
 
+@UNHURRIED
 @given(
     st.lists(FIGURES | st.none(), min_size=1, max_size=20), st.sampled_from(sorted(LABELS)), st.sampled_from(LANGUAGES)
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercurios.errors import RetrievalError
@@ -24,6 +24,8 @@ from mercurios.retrieval.wording import edit_distance, name_words, readable, sin
 from mercurios.serving import open_session
 from mercurios.tables import TABLES
 
+UNHURRIED = settings(deadline=None)
+"""The machine may be busy."""
 TEXTS = ["Bananen", "bananas", "Wie hoch war der Umsatz?", "FLUID MILK PRODUCTS", "x"]
 
 
@@ -161,6 +163,7 @@ def test_damaged_bytes_are_an_error_and_no_index(embedder: Embedder) -> None:
         TenantIndex.build("north", [], embedder)
 
 
+@UNHURRIED
 @given(st.lists(st.text(st.characters(categories=("L", "Nd"), include_characters=" -/&"), min_size=1), min_size=1))
 def test_every_name_is_found_by_itself_in_any_case(names: list[str]) -> None:
     flat = RememberingEmbedder("flat", lambda: lambda texts: np.ones((len(texts), 2), dtype=np.float32))
@@ -219,6 +222,7 @@ def slow_distance(left: str, right: str) -> int:
     return min(costs)
 
 
+@UNHURRIED
 @given(st.text("abc", max_size=5), st.text("abc", max_size=5), st.integers(1, 3))
 def test_edit_distance_agrees_with_its_definition(left: str, right: str, limit: int) -> None:
     assert edit_distance(left, right, limit) == min(slow_distance(left, right), limit + 1)
