@@ -37,7 +37,7 @@ def dbt_results(report: TransformReport) -> None:
         {"node": node.name, "kind": node.kind, "status": node.status, "seconds": round(node.seconds, 2)}
         for node in report.nodes
     ]
-    create_table_artifact(rows, key="dbt-results", description="dbt build: models, tests and unit tests")
+    create_table_artifact(rows, key="dbt-results", description="dbt build: models and data tests")
 
 
 def release(report: ExportReport) -> None:

@@ -244,6 +244,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in a notebook without its widgets
         yield
 
 

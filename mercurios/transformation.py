@@ -267,5 +267,5 @@ def _node(result: Any) -> NodeResult:
 def _complaint(nodes: Sequence[NodeResult], failed: Sequence[NodeResult], log: Path) -> str:
     skipped = sum(node.status == "skipped" for node in nodes)
     first = failed[0] if failed else None
-    told = f"{first.kind} {first.name}: {first.message}" if first else "no node says why"
+    told = f"{first.kind} {first.name}: {first.message or first.status}" if first else "no node says why"
     return f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the rest is in {log}"

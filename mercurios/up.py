@@ -6,13 +6,14 @@ Starts the ProHandel stand-in, a Prefect server with the deployments and a worke
 child process with its log in `var/logs`. One that dies ends the rest with its name and the end of its log.
 """
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +45,27 @@ class Services:
         self._environment = environment
         self._running: list[tuple[Service, subprocess.Popen[bytes]]] = []
 
-    def start(self, service: Service, *, wait_seconds: float = 120) -> None:
-        """Start one and wait until its URL answers; raises MercuriosError with the end of its log when it does not."""
+    def start(self, service: Service) -> None:
+        """Start one in a process group of its own, so that its own children end with it."""
         with (self._logs / f"{service.name}.log").open("wb") as log:
             child = subprocess.Popen(
-                service.command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                service.command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._running.append((service, child))
-        until = time.monotonic() + wait_seconds
+
+    def wait(self, service: Service, *, seconds: float = 180) -> None:
+        """Wait until its URL answers; raises MercuriosError when it ends or does not answer in time."""
+        until = time.monotonic() + seconds
         while service.url and not _answers(service.url):
             self.check()
             if time.monotonic() > until:
-                raise MercuriosError(f"{service.name} did not answer at {service.url} within {wait_seconds:.0f} s")
+                raise MercuriosError(f"{service.name} did not answer at {service.url} within {seconds:.0f} s")
             time.sleep(0.3)
 
     def check(self) -> None:
@@ -68,15 +78,13 @@ class Services:
     def stop(self) -> None:
         """End all of them: politely, then after ten seconds not."""
         for _, child in reversed(self._running):
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+            _signal(child, signal.SIGINT)
         until = time.monotonic() + 10
         for _, child in reversed(self._running):
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            _signal(child, signal.SIGKILL)  # what is left of its group
+            child.wait()
 
 
 def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080) -> None:
@@ -84,22 +92,30 @@ def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080)
     prefect_port, mlflow_port = 4200, 5000
     _check_free(prefect_port, mlflow_port, api_port)
     environment = _environment(settings, f"http://127.0.0.1:{prefect_port}/api")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C, so that nothing is left
     with _running(Services(settings.home / "logs", environment)) as services:
-        for service in _services(settings, prefect_port, mlflow_port, api_port):
-            say(f"  starting {service.name} …")
+        servers = _servers(settings, prefect_port, mlflow_port, api_port)
+        for service in servers:
             services.start(service)
-            if service.name == "prefect":
-                _deploy(environment)
+        for service in servers:
+            say(f"  waiting for {service.name} …")
+            services.wait(service)
+        _deploy(environment)
+        services.start(
+            Service("worker", (str(_BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", "process"))
+        )
         say(f"  Prefect   http://127.0.0.1:{prefect_port}     flows, deployments, artifacts")
         say(f"  MLflow    http://127.0.0.1:{mlflow_port}     experiments and the model registry")
         say(f"  API       http://127.0.0.1:{api_port}/graphql   (a token: mercurios token --tenant north)")
         say("  Ctrl-C ends all of it.")
-        while True:
-            services.check()
-            time.sleep(1)
+        with suppress(KeyboardInterrupt):
+            while True:
+                services.check()
+                time.sleep(1)
+        say("  ending …")
 
 
-def _services(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> Sequence[Service]:
+def _servers(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> Sequence[Service]:
     prefect = str(_BIN / "prefect")
     mercurios = (_PYTHON, "-m", "mercurios")
     mlflow = (
@@ -113,13 +129,12 @@ def _services(settings: Settings, prefect_port: int, mlflow_port: int, api_port:
         "1",
     )
     return (
-        Service("sandbox", (*mercurios, "sandbox"), f"http://127.0.0.1:{settings.sandbox_port}/"),
+        Service("sandbox", (*mercurios, "sandbox"), f"http://127.0.0.1:{settings.sandbox_port}/derived"),
         Service(
             "prefect",
             (prefect, "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)),
             f"http://127.0.0.1:{prefect_port}/api/health",
         ),
-        Service("worker", (prefect, "worker", "start", "--pool", POOL, "--type", "process")),
         Service("mlflow", (_PYTHON, "-m", "mlflow", "server", *mlflow), f"http://127.0.0.1:{mlflow_port}/health"),
         Service("api", (*mercurios, "serve", "--port", str(api_port)), f"http://127.0.0.1:{api_port}/healthz"),
     )
@@ -145,6 +160,13 @@ def _environment(settings: Settings, prefect_api: str) -> dict[str, str]:
         DO_NOT_TRACK="1",
         MLFLOW_DISABLE_TELEMETRY="true",
     )
+
+
+def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:  # the whole group has ended
+        return
 
 
 def _answers(url: str) -> bool:

@@ -70,7 +70,7 @@ def open_warehouse(settings: Settings | None = None, *, read_only: bool = False)
 
 
 def build_marts(settings: Settings | None = None) -> "DbtResult":
-    """Run `dbt build` through prefect-dbt; models and tests appear as task runs of the flow that calls."""
+    """Run `dbt build` through prefect-dbt; models appear as task runs of the flow that calls."""
     from mercurios.transformation import prefect_invoke, run_dbt, target_for
 
     chosen = settings or Settings()

@@ -284,13 +284,13 @@ class TestIntervals:
         forecast = fit_part(panel, trial, "it").forecast(14)
         assert forecast["hi95"].max() < 2000  # type: ignore[operator]
 
-    def test_no_error_means_no_interval_rather_than_a_wrong_one(self) -> None:
+    def test_what_never_moved_has_an_interval_without_width_and_no_coverage(self) -> None:
         panel = split_series(sales({"a": [5.0] * 70}), DAILY, until=last_day(70)).modelled
         trial = backtest(panel, {"RecentMean": RecentMean(periods=7)}, horizon=7, folds=2)
         assert calibrate(trial.scored, spreads(panel)) is None
         assert np.isnan(trial.score("RecentMean").coverage80)
-        with pytest.raises(ModelError, match="no error in the backtest"):
-            fit_part(panel, trial, "RecentMean")
+        row = fit_part(panel, trial, "RecentMean").forecast(1).row(0, named=True)
+        assert {row[name] for name in ("mean", "lo80", "hi80", "lo95", "hi95")} == {5.0}
 
 
 class TestBacktest:

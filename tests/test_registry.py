@@ -211,3 +211,5 @@ def test_a_server_keeps_and_gives_back_models(server: str, tmp_path: Path) -> No
     told = registry.load(champion).predict(pl.DataFrame({"customer_number": [1]}))
     assert told["article_number"].to_list() == [3]
     assert registry.champions("other") == ()
+    assert registry.find("remote.recommender", CHALLENGER) is None
+    assert registry.find("nobody.recommender", CHAMPION) is None

@@ -78,11 +78,9 @@ class FittedLevel:
 def fit_part(panel: Panel, trial: Backtest, name: str, fallback: Bands | None = None) -> Part:
     """Bind one candidate of the backtest to the full panel, with intervals from its errors in every window.
 
-    fallback: intervals when the backtest saw no error at all.
+    fallback: intervals when the backtest saw no error at all; else they have no width, as where nothing ever moved.
     """
-    bands = calibrate(trial.scored_by(name), spreads(panel)) or fallback
-    if bands is None:
-        raise ModelError(f"{name}: no error in the backtest to make intervals from; nothing was sold in its windows")
+    bands = calibrate(trial.scored_by(name), spreads(panel)) or fallback or Bands(0.0, 0.0, 0.0, 0.0, errors=0)
     return Part(panel, trial.candidates[name], bands)
 
 

@@ -43,18 +43,16 @@ class NHITS(Candidate, frozen=True):
     def roll(self, panels: Sequence[Panel], horizon: int) -> list[pl.DataFrame]:
         """See `Candidate.roll`; trained on the first panel only."""
         frames = [panel.rows.select("unique_id", "ds", "y") for panel in panels]
-        with _silence():
+        with _silence(), _one_thread():
             network = self._network(panels[0], horizon)
             network.fit(frames[0], val_size=0)
             return [_mean(network.predict(df=frame)) for frame in frames]
 
     def _network(self, panel: Panel, horizon: int) -> "NeuralForecast":
-        import torch
         from neuralforecast import NeuralForecast
         from neuralforecast.losses.pytorch import MQLoss
         from neuralforecast.models import NHITS as Network
 
-        torch.set_num_threads(1)  # the network is too small to share; two threads were slower
         network = Network(
             h=horizon,
             input_size=self.input_size,
@@ -84,6 +82,19 @@ def _mean(quantiles: pl.DataFrame) -> pl.DataFrame:
     if len(columns) != len(_QUANTILES):
         raise ModelError(f"NHITS: expected {len(_QUANTILES)} quantiles, got {columns}; is neuralforecast a new one?")
     return quantiles.select("unique_id", "ds", mean=pl.mean_horizontal(columns).cast(pl.Float64))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # The network is too small to share, and one thread adds in the same order every time.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mercurios.errors import InvalidMetricQuery
 from mercurios.serving import SCHEMA
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ def engine(manifest: Mapping[str, Any]) -> "MetricFlowEngine":
 def explain(engine: "MetricFlowEngine", names: Sequence[str], group_by: Sequence[str], where: Sequence[str]) -> str:
     """Compile one query; raises InvalidMetricQuery with MetricFlow's reason."""
     from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
+    from metricflow_semantics.errors.error_classes import InvalidQueryException
 
     request = MetricFlowQueryRequest.create(metric_names=names, group_by_names=group_by, where_constraints=where)
-    return str(engine.explain(request).sql_statement.sql)
+    try:
+        return str(engine.explain(request).sql_statement.sql)
+    except InvalidQueryException as error:
+        raise InvalidMetricQuery(f"MetricFlow cannot compute {', '.join(names)} this way: {error}") from error
 
 
 def _relocated(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,6 +99,8 @@ class SemanticLayer:
         """The filter with values in the type of its dimension; raises InvalidMetricQuery."""
         _check_values(one)
         if self._kinds[one.dimension] != "number":
+            if one.op in ("GT", "GE", "LT", "LE"):
+                raise InvalidMetricQuery(f"{one.dimension} is text and has no {one.op}; use EQ, NE, IN or NOT_IN")
             return replace(one, values=tuple(str(value) for value in one.values))
         try:
             return replace(one, values=tuple(_whole(value) for value in one.values))
@@ -132,6 +134,10 @@ def _check_values(one: Filter) -> None:
     if one.op not in _COMPARISONS and one.op not in _MEMBERSHIPS:
         known = ", ".join((*_COMPARISONS, *_MEMBERSHIPS))
         raise InvalidMetricQuery(f"unknown filter operator {one.op!r}; expected one of {known}")
+    if len(one.values) > MAX_LIMIT:
+        raise InvalidMetricQuery(
+            f"filter {one.dimension} {one.op} has {len(one.values):,} values; at most {MAX_LIMIT:,}"
+        )
     single = one.op in _COMPARISONS
     if not one.values or (single and len(one.values) != 1):
         wanted = "one value" if single else "at least one value"
