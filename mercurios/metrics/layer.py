@@ -102,10 +102,7 @@ class SemanticLayer:
             if one.op in ("GT", "GE", "LT", "LE"):
                 raise InvalidMetricQuery(f"{one.dimension} is text and has no {one.op}; use EQ, NE, IN or NOT_IN")
             return replace(one, values=tuple(str(value) for value in one.values))
-        try:
-            return replace(one, values=tuple(_whole(value) for value in one.values))
-        except ValueError as error:
-            raise InvalidMetricQuery(f"{one.dimension} is a whole number; got {one.values!r}") from error
+        return replace(one, values=tuple(_whole(value, one.dimension) for value in one.values))
 
 
 def run(layer: SemanticLayer, session: Session, query: MetricQuery) -> MetricResult:
@@ -144,12 +141,13 @@ def _check_values(one: Filter) -> None:
         raise InvalidMetricQuery(f"filter {one.dimension} {one.op} takes {wanted}; got {len(one.values)}")
 
 
-def _whole(value: str | float) -> int:
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(value)
-    whole = int(value)
-    if whole not in _INT64:
-        raise ValueError(value)
+def _whole(value: str | float, dimension: str) -> int:
+    try:
+        whole = int(value)
+    except (ValueError, OverflowError):
+        whole = None
+    if whole is None or whole not in _INT64 or (isinstance(value, float) and whole != value):
+        raise InvalidMetricQuery(f"{dimension} is a whole number; got {str(value)[:40]!r}")
     return whole
 
 
