@@ -51,6 +51,8 @@ def scores(reports: Sequence[RetrainReport]) -> None:
     rows = [row for report in reports for row in report.score_rows()]
     create_table_artifact(rows, key="backtest-scores", description="Backtest: champion and baseline")
     for report in reports:
+        if not report.forecast_png:  # no level had history enough; the scores say so
+            continue
         image = base64.b64encode(report.forecast_png).decode()
         create_image_artifact(
             f"data:image/png;base64,{image}",

@@ -19,7 +19,7 @@ def index_tenant(tenant_id: str, as_of: datetime) -> IndexReport:
     session = open_session(lake.reader(tenant_id, lake.require_current()))
     semantics = wiring.release_files(lake).semantics(session.release)
     report, body = index_job(session, semantics, wiring.embedder())
-    lake.publish({}, as_of=as_of, files={index_name(tenant_id): body})
+    lake.publish({}, as_of=as_of, files={index_name(tenant_id): body}, base=session.release)
     return report
 
 

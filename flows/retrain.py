@@ -18,7 +18,7 @@ def retrain_tenant(tenant_id: str, as_of: datetime) -> RetrainReport:
     lake = wiring.open_lake()
     session = open_session(lake.reader(tenant_id, lake.require_current()))
     report = retrain_job(session, wiring.open_registry(), as_of=as_of)
-    lake.publish(report.tables, as_of=as_of, tenants=(tenant_id,))
+    lake.publish(report.tables, as_of=as_of, tenants=(tenant_id,), base=session.release)
     return report
 
 

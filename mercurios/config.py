@@ -10,7 +10,7 @@ scheme picks the adapter. This module and the secret references of a tenant are 
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         default=8765, description="first port of the ProHandel stand-in; merchants take the next ones"
     )
 
+    @field_validator("home", "tenants")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.absolute() if path else None  # a relative one would mean another folder in every child process
+
     @property
     def warehouse_url(self) -> str:
         """Warehouse URL; an embedded DuckDB file under home unless set."""
@@ -69,6 +74,11 @@ class Settings(BaseSettings):
     def tenants_folder(self) -> Path:
         """Folder of the tenant files."""
         return self.tenants or self.home / "tenants"
+
+
+def keep_prefect_at_home(settings: Settings) -> None:
+    """Keep Prefect's own state under home, unless PREFECT_HOME says where; to be called before Prefect is imported."""
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
 
 
 def child_environment(**extra: str) -> dict[str, str]:

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from mercurios.config import Settings, child_environment
 from mercurios.console import Console
 from mercurios.errors import MercuriosError
 
 _READY_SECONDS = 120
+_LISTENING = "ProHandel stand-in: log in at"
 MERCHANTS = ("north", "south")
 
 
@@ -67,7 +66,7 @@ def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant |
 
     def ready(sandbox: RunningSandbox) -> None:
         files = write_tenant_files(merchants, settings.tenants_folder, sandbox.auth_url)
-        console.say(f"ProHandel stand-in: log in at {sandbox.auth_url}/api/v4/token; Ctrl-C ends it")
+        console.say(f"{_LISTENING} {sandbox.auth_url}/api/v4/token; Ctrl-C ends it")
         for merchant, path in zip(merchants, files, strict=True):
             console.say(f"  {merchant.name:<12} {sandbox.server_url(merchant.name)}/api/v2    tenant file {path}")
 
@@ -83,21 +82,23 @@ def sandbox_process(settings: Settings) -> Iterator[None]:
         command = (sys.executable, "-m", "mercurios", "sandbox")
         child = subprocess.Popen(command, env=child_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
-        _await(child, f"http://127.0.0.1:{settings.sandbox_port}/derived", log)
+        _await(child, log)
         yield
     finally:
         child.terminate()
-        child.wait(10)
-
-
-def _await(child: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    until = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < until:
-        if child.poll() is not None:
-            raise MercuriosError(f"the sandbox did not start:\n{log.read_text(errors='replace')[-2000:]}")
         try:
-            httpx.get(url, timeout=1)
-            return
-        except httpx.TransportError:  # not listening yet
-            time.sleep(0.2)
-    raise MercuriosError(f"the sandbox was not ready within {_READY_SECONDS} s; its log is {log}")
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _await(child: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until the child says that it listens: an answer on its port could be somebody else's."""
+    until = time.monotonic() + _READY_SECONDS
+    while _LISTENING not in (said := log.read_text(errors="replace")):
+        if child.poll() is not None:
+            raise MercuriosError(f"the sandbox did not start:\n{said[-2000:]}")
+        if time.monotonic() > until:
+            raise MercuriosError(f"the sandbox was not ready within {_READY_SECONDS} s; its log is {log}")
+        time.sleep(0.1)

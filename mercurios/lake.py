@@ -111,25 +111,33 @@ class Lake:
         as_of: datetime,
         files: Mapping[str, bytes] | None = None,
         tenants: tuple[str, ...] | None = None,
+        base: Release | None = None,
     ) -> Release:
         """Commit `tables` and `files` and pin everything else as it was, as one new release.
 
         tables: rows of all tenants, or of `tenants` only, whose former rows they replace; or a function that fetches
-        them when their turn comes. Raises LakeError when a table does not have the columns of `mercurios.tables`;
-        nothing is visible then.
+        them when their turn comes. base: the release that was read to make them, when they were made from one.
+        Raises LakeError when a table does not have the columns of `mercurios.tables` or is not written in full, and
+        PublishConflict when somebody published since `base` or meanwhile; nothing is visible then.
         """
+        releases = self._releases()
         before = self.current()
+        if base is not None and (before is None or before.id != base.id):
+            raise PublishConflict(
+                f"release {base.id} was read and {before.id if before else 'none'} is current; run again"
+            )
         number = before.number + 1 if before else 1
         release_id = f"r{number:06d}"
         where = _rows_of(*tenants) if tenants else AlwaysTrue()
         pinned = {table.name: table for table in before.tables} if before else {}
         for name, rows in tables.items():
             pinned[name] = self._commit(name, _shape(name, rows, tenants), where)
+            pa.default_memory_pool().release_unused()
         kept = dict(before.files) if before else {}
         kept |= {name: self._write(f"releases/{release_id}/{name}", body) for name, body in (files or {}).items()}
         ordered = tuple(pinned[name] for name in sorted(pinned))
         release = Release(release_id, number, datetime.now(UTC), as_of.astimezone(UTC), ordered, kept)
-        self._append(release)
+        self._append(releases, release)
         return release
 
     def current(self) -> Release | None:
@@ -175,8 +183,10 @@ class Lake:
         if snapshot is None:
             raise LakeError(f"table {name} has no snapshot after it was written")
         summary = snapshot.summary
-        total = summary["total-records"] if summary else None
-        return ReleaseTable(name, snapshot.snapshot_id, int(total or 0))
+        total = int(summary["total-records"] or 0) if summary else 0
+        if where == AlwaysTrue() and total != rows.num_rows:
+            raise LakeError(f"{name}: {rows.num_rows} rows were written and {total} are there; run the export again")
+        return ReleaseTable(name, snapshot.snapshot_id, total)
 
     def _table(self, name: str) -> IcebergTable:
         identifier = f"{NAMESPACE}.{name}"
@@ -201,9 +211,11 @@ class Lake:
             return bytes(stream.read())
 
     def _releases(self) -> IcebergTable:
-        return self._catalog.create_table_if_not_exists(_RELEASES, schema=_RELEASES_SCHEMA)
+        # Without retries: a second publication at the same moment has to fail, not to be put on top.
+        once = {"commit.retry.num-retries": "0"}
+        return self._catalog.create_table_if_not_exists(_RELEASES, schema=_RELEASES_SCHEMA, properties=once)
 
-    def _append(self, release: Release) -> None:
+    def _append(self, releases: IcebergTable, release: Release) -> None:
         tables = [{"name": t.name, "snapshot_id": t.snapshot_id, "rows": t.rows} for t in release.tables]
         row = {
             "id": release.id,
@@ -214,7 +226,7 @@ class Lake:
             "files": json.dumps(dict(release.files)),
         }
         try:
-            self._releases().append(pa.Table.from_pylist([row], schema=_RELEASES_SCHEMA))
+            releases.append(pa.Table.from_pylist([row], schema=_RELEASES_SCHEMA))
         except CommitFailedException as error:
             raise PublishConflict("another release was published at the same moment; run this one again") from error
 
@@ -235,10 +247,15 @@ class Reader:
         """All rows of the tenant in the release's snapshot, in the columns of `mercurios.tables`."""
         return self._scan(name).to_arrow().select(TABLES[name].schema.names).cast(TABLES[name].schema)
 
-    def _scan(self, name: str) -> DataScan:
+    def column(self, name: str, column: str) -> pa.ChunkedArray:
+        """One column of the tenant's rows, without reading the others."""
+        return self._scan(name, column).to_arrow()[column]
+
+    def _scan(self, name: str, *columns: str) -> DataScan:
         pinned = self.release.table(name)
         table = self._catalog.load_table(f"{NAMESPACE}.{name}")
-        return table.scan(row_filter=_rows_of(self.tenant_id), snapshot_id=pinned.snapshot_id)
+        fields = columns or ("*",)
+        return table.scan(row_filter=_rows_of(self.tenant_id), selected_fields=fields, snapshot_id=pinned.snapshot_id)
 
 
 def _rows_of(*tenants: str) -> BooleanExpression:

@@ -36,6 +36,7 @@ class ReleaseFiles:
         self._embedder = embedder
         self._lock = threading.Lock()
         self._parsed: OrderedDict[tuple[str, str], object] = OrderedDict()
+        self._making: dict[tuple[str, str], threading.Lock] = {}
 
     def semantics(self, release: Release) -> SemanticLayer:
         """The metric definitions of a release; equal definitions are parsed once, whatever release they came with."""
@@ -52,11 +53,17 @@ class ReleaseFiles:
         return self._once("index", session.release.files.get(name, ""), read)
 
     def _once(self, kind: str, place: str, make: Callable[[], T]) -> T:
+        key = (kind, place)
         with self._lock:
-            key = (kind, place)
-            if key not in self._parsed:
-                self._parsed[key] = make()
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._parsed:
+                    self._parsed.move_to_end(key)
+                    return cast(T, self._parsed[key])
+            made = make()
+            with self._lock:
+                self._parsed[key] = made
                 while len(self._parsed) > _KEPT:
-                    self._parsed.popitem(last=False)
-            self._parsed.move_to_end(key)
-            return cast(T, self._parsed[key])
+                    self._making.pop(self._parsed.popitem(last=False)[0], None)
+            return made

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mercurios import logs
-from mercurios.config import Settings
+from mercurios.config import Settings, keep_prefect_at_home
 from mercurios.console import Console
 
 SUMMARY = "pipeline.json"
@@ -24,6 +24,7 @@ SUMMARY = "pipeline.json"
 def run_flow(name: str, settings: Settings, console: Console, **parameters: object) -> Any:
     """Run one flow in this process and return its report; its log lines go to a file under home."""
     logs.to_file(settings.home / "logs" / "mercurios.log")
+    keep_prefect_at_home(settings)
     with console.shown("start"), _prefect():
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         report = flow(**parameters)

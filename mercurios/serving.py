@@ -44,6 +44,15 @@ class Session:
 def open_session(reader: Reader) -> Session:
     """Load the tenant's rows of every table of the reader's release; raises NoRelease when the tenant has none."""
     connection = duckdb.connect(":memory:")
+    try:
+        _load(connection, reader)
+    except BaseException:
+        connection.close()
+        raise
+    return Session(reader.tenant_id, reader.release, connection)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None:
     connection.execute(f"create schema {SCHEMA}")
     for table in reader.release.tables:
         rows = reader.table(table.name)
@@ -54,9 +63,9 @@ def open_session(reader: Reader) -> Session:
         connection.register("incoming", rows)
         connection.execute(f'create table {SCHEMA}."{table.name}" as from incoming')
         connection.unregister("incoming")
+    pa.default_memory_pool().release_unused()
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
-    return Session(reader.tenant_id, reader.release, connection)
 
 
 class Sessions:

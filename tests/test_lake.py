@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mercurios.errors import ConfigError, LakeError, NoRelease
-from mercurios.lake import Lake
+from mercurios.lake import Lake, PublishConflict
 from mercurios.serving import Sessions, open_session
 from mercurios.tables import TABLES
 
@@ -79,6 +79,33 @@ def test_a_table_that_does_not_fit_publishes_nothing(lake: Lake) -> None:
     with pytest.raises(LakeError, match="no published table"):
         lake.publish({"passwords": tenants("north")}, as_of=AS_OF)
     assert lake.current() == good
+
+
+def test_two_publications_at_the_same_moment_do_not_hide_each_other(lake: Lake) -> None:
+    first = lake.publish({"dim_customers": customers(north=[1])}, as_of=AS_OF)
+
+    def meanwhile() -> pa.Table:
+        lake.publish({"dim_customers": customers(north=[2])}, as_of=AS_OF)
+        return tenants("north")
+
+    with pytest.raises(PublishConflict, match="again"):
+        lake.publish({"dim_tenants": meanwhile}, as_of=AS_OF)
+    releases = lake.releases()
+    assert [release.number for release in releases] == [1, 2]
+    assert not releases[-1].holds("dim_tenants")
+    with pytest.raises(PublishConflict, match=first.id):
+        lake.publish({"dim_tenants": tenants("north")}, as_of=AS_OF, base=first)
+    assert lake.publish({"dim_tenants": tenants("north")}, as_of=AS_OF, base=releases[-1]).number == 3
+
+
+def test_the_very_first_publications_do_not_hide_each_other(lake: Lake) -> None:
+    def meanwhile() -> pa.Table:
+        lake.publish({"dim_customers": customers(north=[2])}, as_of=AS_OF)
+        return tenants("north")
+
+    with pytest.raises(PublishConflict):
+        lake.publish({"dim_tenants": meanwhile}, as_of=AS_OF)
+    assert [release.id for release in lake.releases()] == ["r000001"]
 
 
 def test_what_is_not_there_is_said_clearly(lake: Lake, tmp_path: Path) -> None:

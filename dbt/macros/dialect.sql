@@ -17,7 +17,10 @@
 {%- endmacro %}
 
 
-{# The local moment as UTC. An hour that the clocks show twice is read as its first pass, one they skip as an hour later. #}
+{#
+    The local moment as UTC. Of an hour that the clocks show twice a till does not say which pass it means; DuckDB reads
+    the second.
+#}
 {% macro to_utc(moment, time_zone) -%}
     {{ return(adapter.dispatch('to_utc')(moment, time_zone)) }}
 {%- endmacro %}

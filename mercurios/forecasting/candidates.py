@@ -114,7 +114,7 @@ class RecentMean(Candidate, frozen=True):
     def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
         """See `Candidate.forecast`."""
         recent = panel.calendar.tail(self.periods).filter("is_open").select("ds")
-        sums = panel.rows.join(recent, on="ds", how="semi").group_by("unique_id").agg(total=pl.col("y").sum())
+        sums = panel.rows.join(recent, on="ds", how="semi").group_by("unique_id").agg(total=pl.col("y").sum().round(2))
         level = pl.col("total").fill_null(0.0) / max(recent.height, 1)
         return future(panel, horizon).join(sums, on="unique_id", how="left").select("unique_id", "ds", mean=level)
 

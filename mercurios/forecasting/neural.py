@@ -81,7 +81,9 @@ def _mean(quantiles: pl.DataFrame) -> pl.DataFrame:
     columns = [name for name in quantiles.columns if name.startswith("NHITS")]
     if len(columns) != len(_QUANTILES):
         raise ModelError(f"NHITS: expected {len(_QUANTILES)} quantiles, got {columns}; is neuralforecast a new one?")
-    return quantiles.select("unique_id", "ds", mean=pl.mean_horizontal(columns).cast(pl.Float64))
+    # In numpy and in doubles: polars adds columns in whatever order its threads finish, and single floats show it.
+    mean = quantiles.select(columns).to_numpy().astype("float64").mean(axis=1)
+    return quantiles.select("unique_id", "ds", mean=pl.Series(mean))
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from functools import partial
 import pyarrow as pa
 import structlog
 
-from mercurios.errors import LakeError
 from mercurios.lake import Lake, Release
 from mercurios.progress import track
 from mercurios.tables import MARTS
@@ -35,7 +34,7 @@ def export(warehouse: Warehouse, lake: Lake, *, as_of: datetime, files: Mapping[
     """Publish every mart of all tenants as the next release.
 
     files: what a reader needs beside the tables, e.g. the semantic manifest.
-    Raises LakeError when a published table does not hold exactly the mart's rows.
+    Raises LakeError, before anything is visible, when a table does not hold exactly the mart's rows.
     """
     started = time.perf_counter()
     rows: dict[str, int] = {}
@@ -48,9 +47,6 @@ def export(warehouse: Warehouse, lake: Lake, *, as_of: datetime, files: Mapping[
             return mart
 
         release = lake.publish({name: partial(fetch, name) for name in MARTS}, as_of=as_of, files=files)
-    for name, expected in rows.items():
-        if release.table(name).rows != expected:
-            raise LakeError(f"{name}: the mart has {expected} rows and release {release.id} {release.table(name).rows}")
     seconds = time.perf_counter() - started
     log.info("export", release=release.id, rows=sum(rows.values()), seconds=round(seconds, 1))
     return ExportReport(release, rows, seconds)

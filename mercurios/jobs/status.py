@@ -4,6 +4,7 @@ status = collect(tenant_ids, warehouse, lake, registry)
 json.dumps(asdict(status))
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,11 @@ class Freshness:
 
 @dataclass(frozen=True)
 class TenantStatus:
-    """Everything about one tenant; `marts` counts the rows of the current release."""
+    """Everything about one tenant.
+
+    `raw` tells of each entity's newest batch, `quarantined` of every record that is in quarantine, `marts` counts the
+    rows of the current release.
+    """
 
     id: str
     raw: Mapping[str, RawStatus]
@@ -84,7 +89,7 @@ def collect(tenant_ids: Sequence[str], warehouse: Warehouse, lake: Lake, registr
         raw, ingested_at = _raw(tenant_id, warehouse, batches)
         marts, last_sale_on = _marts(lake, release, tenant_id)
         fresh = Freshness(last_sale_on, ingested_at, release.at.isoformat() if release else None)
-        quarantined = sum(one.quarantined for one in raw.values())
+        quarantined = warehouse.count("ops.quarantine", tenant_id) if batches else 0
         tenants.append(TenantStatus(tenant_id, raw, marts, quarantined, _champions(registry, tenant_id), fresh))
     return Status(tenants, _release(release) if release else None)
 
@@ -108,7 +113,9 @@ def _raw(
 
 def _champions(registry: Registry, tenant_id: str) -> Mapping[str, Champion]:
     return {
-        one.name.removeprefix(f"{tenant_id}."): Champion(one.version, one.tags["candidate"], one.reason, one.metrics)
+        one.name.removeprefix(f"{tenant_id}."): Champion(
+            one.version, json.loads(one.tags["candidate"])["name"], one.reason, one.metrics
+        )
         for one in registry.champions(tenant_id)
     }
 
@@ -117,7 +124,7 @@ def _marts(lake: Lake, release: Release | None, tenant_id: str) -> tuple[Mapping
     if release is None:
         return {}, None
     reader = lake.reader(tenant_id, release)
-    days = reader.table("mart_sales_daily")["sold_on"] if release.holds("mart_sales_daily") else None
+    days = reader.column("mart_sales_daily", "sold_on") if release.holds("mart_sales_daily") else None
     last = pc.max(days).as_py() if days is not None else None
     return {table.name: reader.count(table.name) for table in release.tables}, last.isoformat() if last else None
 

@@ -34,13 +34,18 @@ def write_tenant_files(merchants: Iterable[Merchant], folder: Path, auth_url: st
     """
     named = {folder / f"{merchant.name}.yaml": merchant for merchant in merchants}
     for path in named:
-        if path.exists() and not path.read_text().startswith(_MARK):
+        if path.exists() and not is_sandbox_file(path):
             raise ConfigError(f"{path} was not written by the sandbox; rename the merchant or move the file away")
     for path, merchant in named.items():
         for kind, value in zip(_KINDS, (merchant.api_key, merchant.api_secret), strict=True):
             _write(_place(folder, merchant.name, kind), value + "\n", mode=0o600)
         _write(path, _MARK + _tenant(merchant, auth_url), mode=0o644)
     return list(named)
+
+
+def is_sandbox_file(path: Path) -> bool:
+    """Whether the sandbox wrote this tenant file."""
+    return path.read_text().startswith(_MARK)
 
 
 def _tenant(merchant: Merchant, auth_url: str) -> str:

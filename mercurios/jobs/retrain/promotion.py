@@ -1,6 +1,6 @@
 """Promotion: who becomes champion, and why.
 
-    verdict = judge({"SeasonalNaive": 0.80, "AutoETS": 0.61}, Rules("WAPE", "SeasonalNaive"))
+    verdict = judge({"SeasonalNaive": 0.80, "AutoETS": 0.61}, Contest("WAPE", "SeasonalNaive"))
     verdict.champion, verdict.reason
 
 Everybody is measured on the same backtest, the champion of last time included, with the hyperparameters it was
