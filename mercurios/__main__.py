@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -140,7 +140,7 @@ def serve(port: Port = 8080) -> None:
     from mercurios.wiring import serve_api
 
     logs.to_stderr("info", as_json=True)
-    serve_api(port, lambda url: print(f"GraphQL at {url}/graphql; Ctrl-C ends it", flush=True))
+    serve_api(port, lambda url: print(f"GraphQL at {url}; Ctrl-C ends it", flush=True))
 
 
 @app.command()
@@ -170,7 +170,8 @@ def _end_quietly() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one clear line and exit code 1."""
+    """Run the command line; what went wrong is one clear line and exit code 1."""
+    os.umask(0o077)  # what is written belongs to who runs it
     atexit.register(_end_quietly)  # registered first, so it runs last
     from mercurios import logs
     from mercurios.errors import MercuriosError
@@ -179,8 +180,21 @@ def main() -> None:
     try:
         app()
     except MercuriosError as error:
-        print(f"mercurios: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+        _fail(str(error), error)
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        if not isinstance(error, ValidationError):
+            raise
+        wrong = "; ".join(f"MERCURIOS_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        _fail(f"a setting is wrong: {wrong}", error)
+    except OSError as error:
+        _fail(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", error)
+
+
+def _fail(message: str, error: Exception) -> NoReturn:
+    print(f"mercurios: {message}", file=sys.stderr)
+    raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """All settings with their defaults; the README's table is tested against this class."""
+    """All settings with their defaults; the README's table is tested against this class.
+
+    URLs are left out of its text form: some carry a password.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MERCURIOS_", frozen=True, extra="ignore")
 
@@ -25,11 +28,15 @@ class Settings(BaseSettings):
     warehouse: str = Field(
         default="", description="duckdb:///PATH or snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…"
     )
-    catalog: str = Field(default="", description="Iceberg catalog, sqlite:///PATH or glue://")
-    lake: str = Field(default="", description="where the lake's files go, file:///PATH or s3://BUCKET/PREFIX")
-    mlflow: str = Field(default="", description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST")
-    cache: str = Field(default="memory:", description="memory: or redis://HOST:PORT/DB")
-    llm: str = Field(default="none:", description="none: or the base URL of an OpenAI-compatible server")
+    catalog: str = Field(default="", repr=False, description="Iceberg catalog, sqlite:///PATH or glue://")
+    lake: str = Field(
+        default="", repr=False, description="where the lake's files go, file:///PATH or s3://BUCKET/PREFIX"
+    )
+    mlflow: str = Field(
+        default="", repr=False, description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST"
+    )
+    cache: str = Field(default="memory:", repr=False, description="memory: or redis://HOST:PORT/DB")
+    llm: str = Field(default="none:", repr=False, description="none: or the base URL of an OpenAI-compatible server")
     llm_model: str = Field(default="", description="model name to ask for at the LLM server")
     llm_key: SecretStr = Field(default=SecretStr(""), description="key for the LLM server")
     embedder: str = Field(

@@ -17,13 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlparse
+from uuid import uuid4
 
 import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.table import DataScan
 from pyiceberg.table import Table as IcebergTable
+from sqlalchemy.exc import SQLAlchemyError
 
 from mercurios.errors import ConfigError, LakeError, NoRelease, Transient
 from mercurios.tables import TABLES
@@ -99,10 +102,14 @@ class Lake:
         elif scheme == "glue":
             kind = {"type": "glue"}
         else:
-            raise ConfigError(f"lake catalog {catalog_url!r}: expected sqlite:///PATH or glue://")
+            raise ConfigError(f"lake catalog of scheme {scheme!r}: expected sqlite:///PATH or glue://")
         if urlparse(data_url).scheme not in {"file", "s3"}:
-            raise ConfigError(f"lake data {data_url!r}: expected file:///PATH or s3://BUCKET/PREFIX")
-        return cls(load_catalog("mercurios", warehouse=data_url, **kind, **properties), data_url)
+            given = urlparse(data_url).scheme
+            raise ConfigError(f"lake data of scheme {given!r}: expected file:///PATH or s3://BUCKET/PREFIX")
+        try:
+            return cls(load_catalog("mercurios", warehouse=data_url, **kind, **properties), data_url)
+        except (SQLAlchemyError, BotoCoreError, ClientError) as error:
+            raise LakeError(f"the lake's catalog ({scheme}) cannot be opened: {str(error).splitlines()[0]}") from error
 
     def publish(
         self,
@@ -134,7 +141,10 @@ class Lake:
             pinned[name] = self._commit(name, _shape(name, rows, tenants), where)
             pa.default_memory_pool().release_unused()
         kept = dict(before.files) if before else {}
-        kept |= {name: self._write(f"releases/{release_id}/{name}", body) for name, body in (files or {}).items()}
+        kept |= {
+            name: self._write(f"releases/{release_id}-{uuid4().hex[:8]}/{name}", body)
+            for name, body in (files or {}).items()
+        }
         ordered = tuple(pinned[name] for name in sorted(pinned))
         release = Release(release_id, number, datetime.now(UTC), as_of.astimezone(UTC), ordered, kept)
         self._append(releases, release)

@@ -70,7 +70,7 @@ class Registry:
         """Open `sqlite:///PATH` (made if missing, artifacts beside it) or `http(s)://HOST`; raises ConfigError."""
         scheme = url.partition(":")[0]
         if scheme not in {"sqlite", "http", "https"}:
-            raise ConfigError(f"MLflow {url!r}: expected sqlite:///PATH or http(s)://HOST")
+            raise ConfigError(f"MLflow of scheme {scheme!r}: expected sqlite:///PATH or http(s)://HOST")
         if scheme == "sqlite":
             folder = Path(url.removeprefix("sqlite:///")).resolve().parent
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -35,6 +35,8 @@ class SecretRef:
                 "a credential must be a reference and never the secret itself: "
                 + ", ".join(f"{known}:…" for known in _READERS)
             )
+        if scheme == "env" and place.startswith("MERCURIOS_"):
+            raise ConfigError("a tenant's credential cannot be a setting of Mercurios itself; name another variable")
         return cls(scheme, place, folder)
 
     def reveal(self) -> str:
@@ -51,7 +53,10 @@ def _from_environment(ref: SecretRef) -> str:
 
 def _from_file(ref: SecretRef) -> str:
     path = ref.folder / ref.place
-    return path.read_text().strip() if path.is_file() else ""
+    try:
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the secret at file:{ref.place} cannot be read as text: {type(error).__name__}") from error
 
 
 def _from_prefect_block(ref: SecretRef) -> str:

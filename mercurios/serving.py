@@ -95,7 +95,7 @@ class Sessions:
         release = self._current()
         with self._lock:
             held = self._open.get(tenant_id)
-            if held is not None and held.release.id == release.id:
+            if held is not None and held.release == release:
                 self._open.move_to_end(tenant_id)
                 return held
             opening = self._opening.setdefault(tenant_id, threading.Lock())
@@ -108,7 +108,7 @@ class Sessions:
     def _swap(self, tenant_id: str, release: Release) -> Session:
         with self._lock:
             held = self._open.get(tenant_id)
-        if held is not None and held.release.number >= release.number:
+        if held is not None and held.release.at >= release.at:
             return held
         session = open_session(self._lake.reader(tenant_id, release))
         with self._lock:

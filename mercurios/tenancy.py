@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -19,6 +20,7 @@ import yaml
 from mercurios.errors import ConfigError, UnknownTenant
 from mercurios.secrets import SecretRef
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TENANT_ID = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -49,8 +51,11 @@ def parse_tenant(text: str, folder: Path) -> Tenant:
     """Read one tenant from YAML; raises ConfigError naming the first field that is wrong."""
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the tenant file is no YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:  # its text would quote the line, and the line may hold a secret
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"the tenant file is no YAML: {error.problem} in line {line}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError("the tenant file is no YAML") from error
     if not isinstance(raw, dict):
         raise ConfigError("a tenant file holds a mapping with id, name, currency, time_zone, locale, vat_rates, source")
     try:
@@ -82,16 +87,30 @@ def _tenant(raw: Mapping[str, Any], folder: Path) -> Tenant:
 
 
 def _check(tenant: Tenant) -> None:
-    if not TENANT_ID.fullmatch(tenant.id):
-        raise ConfigError(f"tenant id {tenant.id!r}: expected lower case letters, digits and _, starting with a letter")
-    if not re.fullmatch(r"[A-Z]{3}", tenant.currency):
-        raise ConfigError(f"tenant {tenant.id}: currency {tenant.currency!r} is no ISO 4217 code such as EUR")
+    check_facts(tenant.id, tenant.currency, tenant.time_zone, tenant.vat_rates)
+    url = urlsplit(tenant.source.auth_url)
+    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
+        raise ConfigError(
+            f"tenant {tenant.id}: auth_url must be https://HOST (http on loopback only), or secrets travel open"
+        )
+    if not url.hostname or url.username or url.password:
+        raise ConfigError(f"tenant {tenant.id}: auth_url names a host and no user or password")
+    if not 1 <= tenant.source.page_size <= 10_000:
+        raise ConfigError(f"tenant {tenant.id}: page_size {tenant.source.page_size}, expected 1 to 10,000")
+
+
+def check_facts(tenant_id: str, currency: str, time_zone: str, vat_rates: Mapping[int, float]) -> None:
+    """Raise ConfigError when an id, currency, time zone or VAT rate is none."""
+    if not TENANT_ID.fullmatch(tenant_id):
+        raise ConfigError(f"tenant id {tenant_id!r}: expected lower case letters, digits and _, starting with a letter")
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise ConfigError(f"tenant {tenant_id}: currency {currency!r} is no ISO 4217 code such as EUR")
     try:
-        ZoneInfo(tenant.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"tenant {tenant.id}: unknown time zone {tenant.time_zone!r}, e.g. Europe/Berlin") from error
-    if any(not 0 <= rate < 1 for rate in tenant.vat_rates.values()):
-        raise ConfigError(f"tenant {tenant.id}: VAT rates are fractions, 0.19 for 19 %")
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(f"tenant {tenant_id}: unknown time zone {time_zone!r}, e.g. Europe/Berlin") from error
+    if any(not 0 <= rate < 1 for rate in vat_rates.values()):
+        raise ConfigError(f"tenant {tenant_id}: VAT rates are fractions, 0.19 for 19 %")
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,8 @@ class TenantDirectory:
 
     def ids(self) -> tuple[str, ...]:
         """Ids of all tenants, sorted."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.yaml")))
+        files = (path for path in self.folder.glob("*.yaml") if path.is_file())
+        return tuple(sorted(path.stem for path in files if TENANT_ID.fullmatch(path.stem)))
 
     def get(self, tenant_id: str) -> Tenant:
         """Return one tenant; raises UnknownTenant listing those that exist."""
@@ -110,7 +130,12 @@ class TenantDirectory:
         if not TENANT_ID.fullmatch(tenant_id) or not path.is_file():
             known = ", ".join(self.ids()) or "none yet"
             raise UnknownTenant(f"no tenant {tenant_id!r}; known: {known}; add one as {self.folder}/<id>.yaml")
-        tenant = parse_tenant(path.read_text(), path.parent)
+        try:
+            tenant = parse_tenant(path.read_text(encoding="utf-8"), path.parent)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is no UTF-8 text") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
         if tenant.id != tenant_id:
             raise ConfigError(f"{path} holds tenant {tenant.id!r}; its name must be {tenant.id}.yaml")
         return tenant

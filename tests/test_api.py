@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from graphql import build_schema, parse, print_schema
+from graphql import build_schema, get_introspection_query, parse, print_schema
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -471,6 +471,12 @@ def test_fragments_that_double_are_weighed_and_not_written_out() -> None:
     bomb = "{ ...F0 }" + "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(30))
     with pytest.raises(BadRequest, match="root fields wide"):
         Documents(load_schema()).prepare(bomb + "fragment F30 on Query { tenant { id } }")
+
+
+def test_tools_may_read_the_schema(api: ApiWorld) -> None:
+    answer = api.post({"query": get_introspection_query()}).json()
+    assert "errors" not in answer
+    assert answer["data"]["__schema"]["queryType"]["name"] == "Query"
 
 
 @given(depth=st.integers(1, 8), limit=st.integers(1, 8))

@@ -35,7 +35,7 @@ class DocumentLimits:
 
     bytes: int = 100_000
     tokens: int = 10_000
-    depth: int = 12
+    depth: int = 16  # the usual introspection query has 13
     root_fields: int = 50
     fields: int = 500
 
@@ -144,7 +144,7 @@ class _Scales:
 
     def _weigh(self, selections: SelectionSetNode | None, nesting: int) -> _Weight:
         # Fragments may nest without adding a level of fields, so the nesting itself is bounded as well.
-        _at_most("selections nested", nesting, 4 * self._limits.depth)
+        _at_most("selections nested", nesting, 3 * self._limits.depth)
         depth = width = fields = 0
         for node in selections.selections if selections else ():
             if isinstance(node, FieldNode):

@@ -180,7 +180,7 @@ def cache_key(session: Session, compiled: CompiledQuery) -> str:
     """Tenant, release and statement: the SQL carries the definitions, so a result under this key cannot be stale."""
     statement = repr((compiled.sql, compiled.columns, sorted(compiled.parameters.items())))
     digest = hashlib.sha256(statement.encode()).hexdigest()
-    return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}/{digest}"
+    return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}@{session.release.at.isoformat()}/{digest}"
 
 
 def _read_cache(kept: bytes | None) -> MetricResult | None:

@@ -1,8 +1,11 @@
 """The schema's own scalars: what they accept and give."""
 
+import re
 from datetime import UTC, date, datetime
 
 from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def moment(value: datetime) -> str:
@@ -22,7 +25,7 @@ def bind_scalars(schema: GraphQLSchema) -> None:
 
 
 def _day(value: object) -> date:
-    if isinstance(value, str) and len(value) == len("2017-11-30"):
+    if isinstance(value, str) and _DAY.fullmatch(value):
         try:
             return date.fromisoformat(value)
         except ValueError:

@@ -37,6 +37,10 @@ def check_secret(secret: str) -> str:
             f"the token secret has {len(secret.encode())} bytes, expected {_LEAST_SECRET_BYTES} or more; "
             "set MERCURIOS_TOKEN_SECRET to a random value, e.g. of `openssl rand -hex 32`"
         )
+    try:
+        jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise ConfigError("the token secret looks like a key of another kind; set a random text instead") from error
     return secret
 
 

@@ -14,16 +14,22 @@ import yaml
 
 from mercurios.errors import ConfigError
 from mercurios.sandbox.merchant import Entities, Merchant, Profile
+from mercurios.tenancy import check_facts
 
 _MARK = "# Written by `mercurios sandbox`; it is written anew at every start.\n"
 _KINDS = ("key", "secret")
 
 
 def enrol(offers: Iterable[tuple[str, Entities, Profile]], folder: Path) -> list[Merchant]:
-    """Merchants with the credentials kept in `folder`; made at random and kept there when they are missing."""
+    """Merchants with the credentials kept in `folder`; made at random and kept there when they are missing.
+
+    Raises ConfigError, before anything is written, for a name, currency or time zone that no tenant file may hold.
+    """
+    for name, _, profile in (offered := list(offers)):
+        check_facts(name, profile.currency, profile.time_zone, profile.vat_rates)
     return [
         Merchant(name, _credential(folder, name, "key"), _credential(folder, name, "secret"), entities, profile)
-        for name, entities, profile in offers
+        for name, entities, profile in offered
     ]
 
 

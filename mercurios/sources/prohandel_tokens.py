@@ -100,6 +100,10 @@ class TokenKeeper:
             ) from error
         if not host.startswith(("https://", "http://")):
             raise MalformedPage(f"{response.request.url}: expected a serverUrl with http(s), got {host[:80]!r}")
+        if not all(token.isascii() and token.isprintable() for token in (access, refresh)):
+            raise MalformedPage(f"{response.request.url}: expected tokens of plain characters, got others")
+        if host.startswith("http://") and response.request.url.scheme == "https":
+            raise MalformedPage(f"{response.request.url}: the serverUrl is not https; the token would travel open")
         margin = min(MARGIN_SECONDS, lifetime / 2)
         return Tokens(host + API_PATH, access, refresh, self._patience.clock() + lifetime - margin)
 

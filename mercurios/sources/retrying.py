@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from mercurios.errors import SourceUnavailable
+from mercurios.errors import MalformedPage, SourceUnavailable
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -65,6 +65,10 @@ def _attempt(client: httpx.Client, request: httpx.Request) -> httpx.Response:
         response = client.send(request)
     except httpx.TransportError as error:
         raise _Refused(f"{place}: no answer ({type(error).__name__}); check host and network") from error
+    except httpx.DecodingError as error:
+        raise MalformedPage(
+            f"{place}: a body that cannot be decoded; check what stands between here and there"
+        ) from error
     if response.status_code == _TOO_MANY_REQUESTS or response.status_code >= _SERVER_ERROR:
         pause = retry_after_seconds(response.headers)
         asked = "" if pause is None else f" and asks to wait {pause:.0f} s"
