@@ -33,6 +33,15 @@ def summarise(report: "PipelineReport", stations: Mapping[str, Station]) -> dict
         "peak_mb": round(max(one.peak_bytes for one in stations.values()) / 1e6),
         "warnings": [f"{one.name}: {one.message}" for one in report.transform.warnings],
         "scores": [row for one in report.retrain for row in one.score_rows()],
+        "left_out": [
+            *(f"{one.tenant_id} {what}: {why}" for one in report.retrain for what, why in one.skipped.items()),
+            *(
+                f"{one.tenant_id} forecast {level.level}: {len(level.dormant)} sold nothing lately and get no forecast"
+                for one in report.retrain
+                for level in one.forecast
+                if level.dormant
+            ),
+        ],
         "answers": [
             {
                 "tenant": one.tenant_id,
@@ -61,6 +70,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     for row in summary["scores"]:
         what = f"{row['tenant']} {row['what']}"
         say(f"  {what:<24}{row['champion']:<26}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
+    for line in summary["left_out"]:
+        say(f"  left out: {line}")
     tenant = ""
     for one in summary["answers"]:
         if one["tenant"] != tenant:
