@@ -15,8 +15,8 @@ from mercurios.jobs.ingest import ingest as ingest_job
 @task(
     task_run_name="ingest-{tenant_id}",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=30,
+    retries=1,
+    retry_delay_seconds=10,
     retry_condition_fn=lambda _task, _run, state: isinstance(state.result(raise_on_failure=False), Transient),
 )
 def ingest_tenant(tenant_id: str, as_of: datetime) -> IngestReport:

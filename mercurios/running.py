@@ -56,7 +56,7 @@ def _prefect() -> Iterator[None]:
 
     ours = {
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        PREFECT_LOGGING_LEVEL: "WARNING",
+        PREFECT_LOGGING_LEVEL: "CRITICAL",  # an error is told once, by the command
         PREFECT_SERVER_ANALYTICS_ENABLED: False,
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
     }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
 
 _NEXT = (
-    ('mercurios query --tenant north "Welche fünf Warengruppen hatten den meisten Umsatz?"', "ask"),
+    ('mercurios query --tenant {tenant} "Welche fünf Warengruppen hatten den meisten Umsatz?"', "ask"),
     ("mercurios status", "what is there; --json for programs"),
     ("make up", "Prefect, MLflow and the API on loopback, until Ctrl-C"),
     ("make notebook", "the reports in JupyterLab"),
@@ -66,10 +66,10 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         say(f"  {name:<12}{rows:>12}{one['seconds']:>10.1f}{one['peak_mb']:>9,} MB")
     for warning in summary["warnings"]:
         say(f"\n  dbt warns: {warning}")
-    say(f"\n  {'trained':<24}{'champion':<26}{'score':>16}    baseline")
+    say(f"\n  {'trained':<32}{'champion':<20}{'score':>16}    baseline")
     for row in summary["scores"]:
         what = f"{row['tenant']} {row['what']}"
-        say(f"  {what:<24}{row['champion']:<26}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
+        say(f"  {what:<32}{row['champion']:<20}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
     for line in summary["left_out"]:
         say(f"  left out: {line}")
     tenant = ""
@@ -82,7 +82,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             say(f"    {line}")
     say("\nWhat to do next (commands are in .venv/bin):")
     for command, what in _NEXT:
-        say(f"  {command:<88} {what}")
+        say(f"  {command.format(tenant=tenant):<88} {what}")
 
 
 def _rows(report: "PipelineReport") -> dict[str, int]:

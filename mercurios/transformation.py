@@ -162,7 +162,7 @@ def prefect_invoke(project: Path) -> Invoke:
 
         runner = ModelsAsTasks(
             settings=PrefectDbtSettings(
-                project_dir=project.absolute(), profiles_dir=project.absolute(), log_level=EventLevel.WARN
+                project_dir=project.absolute(), profiles_dir=project.absolute(), log_level=EventLevel.ERROR
             ),
             raise_on_failure=False,
             disable_assets=True,
