@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up notebook lock clean
+.PHONY: help demo test check up notebook bench-retrieval lock clean
 
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: $(VENV)/run  ## run the whole path on 1,469,307 real sale lines, about five minutes, and end
+demo: $(VENV)/run  ## run the whole path on 1,469,307 real sale lines, print a summary and end
 	$(BIN)/mercurios demo
 
 test: $(VENV)/test  ## run the tests
@@ -23,6 +23,9 @@ check: $(VENV)/test  ## style, types and tests
 
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
+
+bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and English, against the planner and the index
+	$(BIN)/python -m benchmarks.retrieval
 
 notebook: $(VENV)/run  ## open JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
