@@ -36,6 +36,8 @@ Rows: TypeAlias = pa.Table | Callable[[], pa.Table]
 
 NAMESPACE = "lake"
 _RELEASES = f"{NAMESPACE}.releases"
+# Of two publications at the same moment the second has to fail, not to be put on top of the first.
+_NO_RETRIES = {"commit.retry.num-retries": "0"}
 _RELEASES_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -135,10 +137,9 @@ class Lake:
             )
         number = before.number + 1 if before else 1
         release_id = f"r{number:06d}"
-        where = _rows_of(*tenants) if tenants else AlwaysTrue()
         pinned = {table.name: table for table in before.tables} if before else {}
         for name, rows in tables.items():
-            pinned[name] = self._commit(name, _shape(name, rows, tenants), where)
+            pinned[name] = self._commit(name, _shape(name, rows, tenants), tenants, pinned.get(name))
             pa.default_memory_pool().release_unused()
         kept = dict(before.files) if before else {}
         kept |= {
@@ -181,9 +182,15 @@ class Lake:
         """Bind one tenant and one release."""
         return Reader(self._catalog, tenant_id, release)
 
-    def _commit(self, name: str, rows: pa.Table, where: BooleanExpression) -> ReleaseTable:
+    def _commit(
+        self, name: str, rows: pa.Table, tenants: tuple[str, ...] | None, pinned: ReleaseTable | None
+    ) -> ReleaseTable:
+        """Write on top of what the release pins: a table may hold more, left by a publication that failed."""
         table = self._table(name)
+        where = _rows_of(*tenants) if tenants and pinned else AlwaysTrue()
         try:
+            if tenants and pinned and table.metadata.current_snapshot_id != pinned.snapshot_id:
+                table.manage_snapshots().set_current_snapshot(pinned.snapshot_id).commit()
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Delete operation did not match", category=UserWarning)
                 table.overwrite(rows, overwrite_filter=where)
@@ -202,7 +209,7 @@ class Lake:
         identifier = f"{NAMESPACE}.{name}"
         if self._catalog.table_exists(identifier):
             return self._catalog.load_table(identifier)
-        table = self._catalog.create_table(identifier, schema=TABLES[name].schema)
+        table = self._catalog.create_table(identifier, schema=TABLES[name].schema, properties=_NO_RETRIES)
         with table.update_spec() as spec:
             spec.add_identity("tenant_id")
         return table
@@ -221,9 +228,7 @@ class Lake:
             return bytes(stream.read())
 
     def _releases(self) -> IcebergTable:
-        # Without retries: a second publication at the same moment has to fail, not to be put on top.
-        once = {"commit.retry.num-retries": "0"}
-        return self._catalog.create_table_if_not_exists(_RELEASES, schema=_RELEASES_SCHEMA, properties=once)
+        return self._catalog.create_table_if_not_exists(_RELEASES, schema=_RELEASES_SCHEMA, properties=_NO_RETRIES)
 
     def _append(self, releases: IcebergTable, release: Release) -> None:
         tables = [{"name": t.name, "snapshot_id": t.snapshot_id, "rows": t.rows} for t in release.tables]

@@ -35,8 +35,8 @@ LAYERS = (
 )
 OWNERS = {
     "pyiceberg": {"lake.py"},
-    "mlflow": {"registry.py", "forecasting/pyfunc.py", "recommendation/pyfunc.py"},
-    "metricflow": {"metrics.py", "metrics"},
+    "mlflow": {"registry.py"},
+    "metricflow": {"metrics"},
     "dbt": {"transformation.py"},
     "prefect_dbt": {"transformation.py"},
     "snowflake": {"warehouse/snowflake.py"},

@@ -98,6 +98,25 @@ def test_two_publications_at_the_same_moment_do_not_hide_each_other(lake: Lake) 
     assert lake.publish({"dim_tenants": tenants("north")}, as_of=AS_OF, base=releases[-1]).number == 3
 
 
+def test_rows_of_a_publication_that_failed_never_come_with_a_later_one(lake: Lake) -> None:
+    lake.publish({"dim_customers": customers(north=[1], south=[9])}, as_of=AS_OF)
+
+    def meanwhile() -> pa.Table:
+        lake.publish({}, as_of=AS_OF)
+        return tenants("south")
+
+    lost = {"dim_customers": customers(south=[666]), "dim_tenants": meanwhile}
+    with pytest.raises(PublishConflict):
+        lake.publish(lost, as_of=AS_OF, tenants=("south",))
+    release = lake.publish(
+        {"dim_customers": customers(north=[2]), "dim_tenants": tenants("north")}, as_of=AS_OF, tenants=("north",)
+    )
+    read = {name: lake.reader(name, release) for name in ("north", "south")}
+    assert read["north"].table("dim_customers")["customer_number"].to_pylist() == [2]
+    assert read["south"].table("dim_customers")["customer_number"].to_pylist() == [9]
+    assert read["south"].table("dim_tenants").num_rows == 0
+
+
 def test_the_very_first_publications_do_not_hide_each_other(lake: Lake) -> None:
     def meanwhile() -> pa.Table:
         lake.publish({"dim_customers": customers(north=[2])}, as_of=AS_OF)
