@@ -24,7 +24,6 @@
       RetrievalError              the FAISS index is missing or does not fit
       AccessError                 who asks may not
         Unauthenticated
-        Forbidden
       BadRequest                  what was asked is malformed or too large
 
 A message says what was expected, what came, and what to do next. `Transient` marks what may be retried.
@@ -129,10 +128,6 @@ class AccessError(MercuriosError):
 
 class Unauthenticated(AccessError):
     """No token, or one that is not valid."""
-
-
-class Forbidden(AccessError):
-    """The role does not allow it."""
 
 
 class BadRequest(MercuriosError):
