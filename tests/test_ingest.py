@@ -20,18 +20,31 @@ from mercurios.errors import (
     BadRequest,
     BatchMismatch,
     ConfigError,
+    DriftStopped,
     MalformedPage,
+    NotOffered,
     SourceUnavailable,
     WarehouseError,
 )
-from mercurios.jobs import ingest as ingest_job
-from mercurios.jobs.ingest import ENTITIES, RAW_TABLES, IngestReport, ingest
-from mercurios.sandbox import Faults, Merchant, Profile, running
-from mercurios.sources import Page
-from mercurios.sources.contracts import CONTRACTS, Contract
+from mercurios.jobs.ingest import (
+    DUE,
+    ENTITIES,
+    RAW_TABLES,
+    Extent,
+    IngestReport,
+    Run,
+    batches,
+    ingest,
+    parse_days,
+)
+from mercurios.sandbox import Faults, Merchant, Profile, Rules, RunningSandbox, running
+from mercurios.sources import EVERYTHING, Page, Window
+from mercurios.sources.contracts import CONTRACTS, Contract, OnDrift
 from mercurios.sources.prohandel import ProHandel
-from mercurios.tenancy import Tenant
+from mercurios.tenancy import Filters, ProHandelSource, Tenant
+from mercurios.warehouse import rows as stamping
 from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.listed import ListSource, label
 from tests.prohandel_double import KEY, SECRET, tenant
 from tests.tiny import tiny_merchant
 
@@ -59,25 +72,15 @@ def run(
     folder: Path, warehouse: DuckDBWarehouse, name: str, frames: Frames, at: datetime = AT, **more: Any
 ) -> IngestReport:
     with served(folder, name, frames, **more) as (source, given):
-        return ingest(source, given, warehouse, at)
+        return ingest(source, given, warehouse, Run(at, folder / "spool"))
 
 
-class ListSource:
-    """A source of records at hand, two a page; an exception among them is raised where it stands."""
-
-    def __init__(self, records: Mapping[str, Sequence[object]], tenant_id: str = "north") -> None:
-        self.tenant_id = tenant_id
-        self.contracts: Mapping[str, Contract] = CONTRACTS
-        self.records = records
-
-    def read(self, entity: str) -> Iterator[Page]:
-        records = self.records.get(entity, ())
-        for number, first in enumerate(range(0, len(records), 2), start=1):
-            page = records[first : first + 2]
-            for record in page:
-                if isinstance(record, Exception):
-                    raise record
-            yield Page(entity, number, page)
+def staffed(
+    folder: Path, warehouse: DuckDBWarehouse, source: ListSource, at: datetime = AT, extent: Extent = DUE
+) -> IngestReport:
+    """Read a source's staff only."""
+    given = tenant(folder, source.tenant_id)
+    return ingest(source, given, warehouse, Run(at, folder / "spool", replace(extent, entities=("staff",))))
 
 
 def staff(staff_id: str, number: object = 1, **more: object) -> dict[str, object]:
@@ -113,8 +116,9 @@ def test_two_merchants_come_in_whole_and_apart(tmp_path: Path, warehouse: DuckDB
 def test_what_models_must_know_of_a_tenant_is_stored(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     for name in ("north", "south"):
         given = tenant(tmp_path, name)
-        ingest(ListSource({}, name), given, warehouse, AT)
-        ingest(ListSource({}, name), replace(given, vat_rates={1: 0.2}), warehouse, AT)
+        run = Run(AT, tmp_path / "spool")
+        ingest(ListSource({}, name), given, warehouse, run)
+        ingest(ListSource({}, name), replace(given, vat_rates={1: 0.2}), warehouse, run)
     facts = {"currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de"}
     assert everything(warehouse)["raw.tenants"] == [
         {"tenant_id": "north", "name": "North", **facts},
@@ -140,16 +144,22 @@ def test_a_second_run_changes_nothing(tmp_path: Path, warehouse: DuckDBWarehouse
 
 def test_only_what_changed_is_written(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source = ListSource({"staff": [staff("a"), staff("b"), staff("c")]})
-    ingest(source, tenant(tmp_path), warehouse, AT, ["staff"])
+    staffed(tmp_path, warehouse, source)
     source.records = {"staff": [staff("a"), staff("b", isDeleted=True), staff("d")]}
-    (batch,) = ingest(source, tenant(tmp_path), warehouse, AT + timedelta(days=1), ["staff"]).batches
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(days=1)).batches
     assert (batch.inserted, batch.updated, batch.unchanged) == (1, 1, 1)
     rows = {row["id"]: row for row in warehouse.table("raw.prohandel_staff").to_pylist()}
-    assert {key: row["is_deleted"] for key, row in rows.items()} == {"a": False, "b": True, "c": False, "d": False}
+    assert batch.deleted == 1
+    assert {key: row["_deleted_at"] is None for key, row in rows.items()} == {
+        "a": True,
+        "b": False,
+        "c": False,
+        "d": True,
+    }
     assert (
         rows["a"]["_extracted_at"]
-        == rows["c"]["_extracted_at"]
         < rows["b"]["_extracted_at"]
+        == rows["c"]["_extracted_at"]
         == rows["d"]["_extracted_at"]
     )
 
@@ -161,13 +171,8 @@ def test_stock_is_kept_by_local_day_without_what_is_deleted(tmp_path: Path, ware
 
     for hours, quantity in ((0, 5.0), (1, 4.0), (24, 3.0)):
         records = [size("a", 1, quantity), size("b", 2, 1.0), size("c", 3, 9.0, isDeleted=True)]
-        ingest(
-            ListSource({"articlesize": records}),
-            tenant(tmp_path),
-            warehouse,
-            AT + timedelta(hours=hours),
-            ["articlesize"],
-        )
+        run = Run(AT + timedelta(hours=hours), tmp_path / "spool", Extent(("articlesize",)))
+        ingest(ListSource({"articlesize": records}), tenant(tmp_path), warehouse, run)
     stock = everything(warehouse)["raw.prohandel_stock_daily"]
     assert {(row["snapshot_on"], row["branch_number"], row["stock_quantity"]) for row in stock} == {
         (date(2026, 1, 3), 1, 4.0),
@@ -206,17 +211,17 @@ def test_personal_data_stays_outside(tmp_path: Path, warehouse: DuckDBWarehouse)
         {"customer": [staff("a", **private), staff("b", "x", **private), "PRIVATE", {"iban": "PRIVATE"}]}
     )
     with capture_logs() as logs:
-        report = ingest(source, tenant(tmp_path), warehouse, AT, ["customer"])
+        report = ingest(source, tenant(tmp_path), warehouse, Run(AT, tmp_path / "spool", Extent(("customer",))))
     assert (report.rows, report.quarantined) == (1, 3)
     for table in ("raw.prohandel_customer", "ops.quarantine", "ops.batches"):
         assert "PRIVATE" not in str(warehouse.table(table).to_pylist())
     assert "PRIVATE" not in str(logs) + str(report)
-    assert logs[0]["unknown_fields"] == {"customer": ["neverHeardOf"]}
+    assert logs[0]["drift"] == ["customer.neverHeardOf new"]
 
 
 def test_a_key_that_comes_again_is_counted_and_the_last_one_kept(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source = ListSource({"staff": [staff("a", 1), staff("b", 1), staff("a", 2)]})
-    (batch,) = ingest(source, tenant(tmp_path), warehouse, AT, ["staff"]).batches
+    (batch,) = staffed(tmp_path, warehouse, source).batches
     assert (batch.extracted, batch.loaded, batch.inserted, batch.duplicates) == (3, 3, 2, 1)
     assert {row["id"]: row["number"] for row in everything(warehouse)["raw.prohandel_staff"]} == {"a": 2, "b": 1}
 
@@ -225,9 +230,9 @@ def test_a_key_that_comes_again_is_counted_and_the_last_one_kept(tmp_path: Path,
 def test_chunks_change_nothing(
     tmp_path: Path, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
 ) -> None:
-    monkeypatch.setattr(ingest_job, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(stamping, "CHUNK_ROWS", chunk_rows)
     records = [staff(str(n), n) for n in range(7)] + [staff("x", "no number")]
-    report = ingest(ListSource({"staff": records}), tenant(tmp_path), warehouse, AT, ["staff"])
+    report = staffed(tmp_path, warehouse, ListSource({"staff": records}))
     assert (report.rows, report.quarantined) == (7, 1)
     assert sorted(row["number"] for row in everything(warehouse)["raw.prohandel_staff"]) == list(range(7))
 
@@ -244,9 +249,9 @@ def test_a_read_that_dies_leaves_nothing_half_written(
     with pytest.raises(MalformedPage, match="sale page 3"):
         run(tmp_path, warehouse, "north", frames, AT + timedelta(hours=1), faults=Faults(not_json_pages={("sale", 3)}))
     after = everything(warehouse)
-    for table in ("raw.prohandel_sale", "raw.prohandel_articlesize", "raw.prohandel_stock_daily"):
-        assert after[table] == before[table]
-    assert warehouse.count("raw.prohandel_article") == frames["article"].height
+    assert after["raw.prohandel_sale"] == before["raw.prohandel_sale"]
+    for entity in ("article", "articlesize"):  # whether it comes before sales or after them
+        assert warehouse.count(f"raw.prohandel_{entity}") == frames[entity].height
     assert [thread.name for thread in threading.enumerate() if "ingest" in thread.name] == []
     healed = {
         batch.entity: batch for batch in run(tmp_path, warehouse, "north", frames, AT + timedelta(hours=2)).batches
@@ -259,11 +264,12 @@ def test_a_read_that_dies_leaves_nothing_half_written(
 def test_a_write_that_dies_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every statement of a batch fails once; whatever was written before it is taken back."""
     source = ListSource({"staff": [staff("a", 2), staff("b"), staff("b", 3), staff("c", "x")]})
-    given = tenant(tmp_path)
     statements = 0
     for doomed in range(100):
         with DuckDBWarehouse.open("duckdb:///:memory:") as warehouse:
-            ingest(ListSource({"staff": [staff("a")]}), given, warehouse, AT, ["staff"])
+            folder = tmp_path / str(doomed)
+            folder.mkdir()
+            staffed(folder, warehouse, ListSource({"staff": [staff("a")]}))
             before = everything(warehouse)
             original = type(warehouse)._run
             left = doomed
@@ -279,7 +285,7 @@ def test_a_write_that_dies_leaves_nothing_half_written(tmp_path: Path, monkeypat
 
             monkeypatch.setattr(type(warehouse), "_run", failing)
             try:
-                ingest(source, given, warehouse, AT, ["staff"])
+                staffed(folder, warehouse, source)
                 break
             except WarehouseError:
                 statements += 1
@@ -300,11 +306,11 @@ def test_a_batch_that_lost_a_record_is_refused(
         converted = convert(contract, records)
         return replace(converted, quarantined=())
 
-    convert = ingest_job.convert
-    monkeypatch.setattr(ingest_job, "convert", forgetful)
+    convert = batches.convert
+    monkeypatch.setattr(batches, "convert", forgetful)
     source = ListSource({"staff": [staff("a"), staff("b", "x")]})
     with pytest.raises(BatchMismatch, match="2 records extracted, but 1 loaded and 0 quarantined"):
-        ingest(source, tenant(tmp_path), warehouse, AT, ["staff"])
+        staffed(tmp_path, warehouse, source)
     assert warehouse.count("raw.prohandel_staff") == 0
     assert warehouse.batches() == ()
 
@@ -313,7 +319,7 @@ def test_a_wrong_secret_writes_nothing(tmp_path: Path, warehouse: DuckDBWarehous
     with served(tmp_path, "north", tiny_merchant(1)) as (source, given):
         (tmp_path / "north.secret").write_text("wrong")
         with pytest.raises(AuthenticationFailed):
-            ingest(source, given, warehouse, AT)
+            ingest(source, given, warehouse, Run(AT, tmp_path / "spool"))
     assert warehouse.batches() == ()
     assert all(warehouse.count(f"raw.prohandel_{entity}") == 0 for entity in ENTITIES)
 
@@ -321,29 +327,29 @@ def test_a_wrong_secret_writes_nothing(tmp_path: Path, warehouse: DuckDBWarehous
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source, given = ListSource({}), tenant(tmp_path)
     with pytest.raises(BadRequest, match="time zone"):
-        ingest(source, given, warehouse, AT.replace(tzinfo=None))
+        ingest(source, given, warehouse, Run(AT.replace(tzinfo=None), tmp_path))
     with pytest.raises(ConfigError, match="belongs to tenant north, not south"):
-        ingest(source, tenant(tmp_path, "south"), warehouse, AT)
-    with pytest.raises(BadRequest, match="unknown entities orders; expected some of branch"):
-        ingest(source, given, warehouse, AT, ["sale", "orders"])
+        ingest(source, tenant(tmp_path, "south"), warehouse, Run(AT, tmp_path))
+    with pytest.raises(BadRequest, match="unknown entities orders; expected some of country"):
+        ingest(source, given, warehouse, Run(AT, tmp_path, Extent(("sale", "orders"))))
     assert warehouse.tables("raw") == ()
 
 
 def test_the_next_page_is_fetched_while_one_is_worked_on_and_no_further(
     tmp_path: Path, warehouse: DuckDBWarehouse
 ) -> None:
-    pages = iter([Page("staff", number, [staff(str(number))]) for number in range(1, 5)])
-    ahead = ingest_job._ahead(pages)
-    assert next(ahead).number == 1
+    pages = iter([Page("staff", number, number + 1, [staff(str(number))]) for number in range(1, 5)])
+    ahead = batches._ahead(pages)
+    assert next(ahead).start == 1
     ahead.close()
-    assert next(pages).number == 3
+    assert next(pages).start == 3
     assert [thread for thread in threading.enumerate() if "ingest" in thread.name] == []
 
 
 def test_a_source_error_comes_through_as_it_is(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source = ListSource({"staff": [staff("a"), staff("b"), SourceUnavailable("down"), staff("c")]})
     with pytest.raises(SourceUnavailable, match="down"):
-        ingest(source, tenant(tmp_path), warehouse, AT, ["staff"])
+        staffed(tmp_path, warehouse, source)
     assert warehouse.count("raw.prohandel_staff") == 0
 
 
@@ -364,9 +370,7 @@ def test_progress_and_one_line_of_log(tmp_path: Path, warehouse: DuckDBWarehouse
     progress.show_with(Display())
     try:
         with capture_logs() as logs:
-            ingest(
-                ListSource({"staff": [staff("a"), staff("b"), staff("c")]}), tenant(tmp_path), warehouse, AT, ["staff"]
-            )
+            staffed(tmp_path, warehouse, ListSource({"staff": [staff("a"), staff("b"), staff("c")]}))
     finally:
         progress.show_with(None)
     assert shown == [("ingest north staff", "rows"), 2, 1, "done"]
@@ -375,11 +379,12 @@ def test_progress_and_one_line_of_log(tmp_path: Path, warehouse: DuckDBWarehouse
 
 
 def test_the_report_is_what_is_stored(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
-    report = ingest(ListSource({"staff": [staff("a"), staff("b", None)]}), tenant(tmp_path), warehouse, AT, ["staff"])
+    report = staffed(tmp_path, warehouse, ListSource({"staff": [staff("a"), staff("b", None)]}))
     (batch,), (stored,) = report.batches, warehouse.batches()
     told = asdict(batch)
     assert told.pop("seconds") >= 0
-    assert told == {"entity": stored.entity, **asdict(stored.counts)}
+    read = {"window": "everything", "pages": 1, "is_resumed": False}
+    assert told == {"entity": stored.entity, **read, **asdict(stored.counts)}
     assert AT <= stored.started_at <= stored.finished_at <= AT + timedelta(minutes=5)
 
 
@@ -387,7 +392,7 @@ def test_raw_tables_have_the_columns_the_models_rely_on() -> None:
     tables = {table.name: table.columns for table in RAW_TABLES}
     sale = tables["raw.prohandel_sale"]
     assert sale.names[:2] == ["tenant_id", "id"]
-    assert sale.names[-3:] == ["_batch_id", "_extracted_at", "_row_hash"]
+    assert sale.names[-6:] == ["_variant", "_batch_id", "_extracted_at", "_row_hash", "_key_hash", "_deleted_at"]
     kinds = {
         "article_number": pa.int64(),
         "sale_price": pa.float64(),
@@ -399,3 +404,216 @@ def test_raw_tables_have_the_columns_the_models_rely_on() -> None:
         *("tenant_id", "snapshot_on", "number", "article_number", "branch_number"),
         *("stock_quantity", "purchase_price", "sale_price"),
     ]
+
+
+def windows_read(source: ListSource) -> list[str]:
+    return [str(window) for _, window, _ in source.reads]
+
+
+def test_a_listing_that_lacks_records_is_read_twice_before_they_count_as_deleted(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    """A page shifts when a record before it goes: what was behind the edge is missed, and is there on a second look."""
+
+    class Shifting(ListSource):
+        def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
+            for page in super().read(entity, window, start):
+                is_first_look = len(self.reads) == 2 and page.start == 2
+                yield replace(page, records=page.records[1:]) if is_first_look else page
+
+    source = Shifting({"staff": [staff(key) for key in "abcdef"]})
+    staffed(tmp_path, warehouse, source)
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=1)).batches
+    assert len(source.reads) == 3
+    assert (batch.extracted, batch.unchanged, batch.duplicates, batch.deleted) == (11, 6, 5, 0)
+    source.records = {"staff": [staff(key) for key in "abdef"]}
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=2)).batches
+    assert (batch.deleted, len(source.reads)) == (1, 5)
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=3)).batches
+    assert (batch.deleted, len(source.reads)) == (0, 6)
+
+
+def test_a_listing_that_lacks_more_than_it_has_deletes_nothing_unless_told_to(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    def living() -> int:
+        return sum(row["_deleted_at"] is None for row in warehouse.table("raw.prohandel_staff").to_pylist())
+
+    staffed(tmp_path, warehouse, ListSource({"staff": [staff(key) for key in "abcdef"]}))
+    for hours, left in ((1, []), (2, [staff("a"), staff("b")])):
+        report = staffed(tmp_path, warehouse, ListSource({"staff": left}), AT + timedelta(hours=hours))
+        (drift,) = report.drifts
+        assert (drift.change, drift.severity) == ("deletions_withheld", "error")
+        assert "--accept-deletions" in drift.detail
+        assert living() == 6
+    extent = Extent(accepts_deletions=True)
+    report = staffed(tmp_path, warehouse, ListSource({"staff": [staff("a")]}), AT + timedelta(hours=3), extent)
+    assert (report.batches[0].deleted, report.drifts, living()) == (5, (), 1)
+
+
+def test_a_deleted_record_that_comes_again_lives_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    for hours, keys in ((0, "abc"), (1, "ab"), (2, "abc")):
+        staffed(tmp_path, warehouse, ListSource({"staff": [staff(key) for key in keys]}), AT + timedelta(hours=hours))
+    rows = warehouse.table("raw.prohandel_staff").to_pylist()
+    assert sorted((row["id"], row["_deleted_at"]) for row in rows) == [("a", None), ("b", None), ("c", None)]
+
+
+def test_a_broken_record_is_not_a_vanished_one(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    staffed(tmp_path, warehouse, ListSource({"staff": [staff("a"), staff("b")]}))
+    source = ListSource({"staff": [staff("a"), staff("b", "x")]})
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=1)).batches
+    assert (batch.quarantined, batch.deleted, len(source.reads)) == (1, 0, 1)
+
+
+def test_reading_goes_on_where_it_was_cut_short(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    records: list[object] = [staff(str(n), n) for n in range(10)]
+    source = ListSource({"staff": [*records[:6], SourceUnavailable("down"), *records[7:]]})
+    with pytest.raises(SourceUnavailable):
+        staffed(tmp_path, warehouse, source)
+    assert warehouse.count("raw.prohandel_staff") == 0
+    source.records = {"staff": records}
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(minutes=5)).batches
+    assert source.reads[-1] == ("staff", EVERYTHING, 6)
+    assert (batch.is_resumed, batch.extracted, batch.inserted, batch.pages) == (True, 10, 10, 5)
+    (stored,) = warehouse.batches()
+    assert stored.started_at < AT + timedelta(minutes=5) <= stored.finished_at
+
+
+def test_pages_of_yesterday_are_read_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    source = ListSource({"staff": [staff("a"), staff("b"), SourceUnavailable("down")]})
+    with pytest.raises(SourceUnavailable):
+        staffed(tmp_path, warehouse, source)
+    source.records = {"staff": [staff("b"), staff("c")]}
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(days=2)).batches
+    assert (batch.is_resumed, batch.extracted) == (False, 2)
+    assert {row["id"] for row in everything(warehouse)["raw.prohandel_staff"]} == {"b", "c"}
+
+
+def test_an_entity_that_fails_keeps_no_other_from_being_read(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    source = ListSource({"branch": [MalformedPage("broken")], "staff": [staff("a")], "label": [NotOffered("404")]})
+    run = Run(AT, tmp_path / "spool", Extent(("branch", "label", "staff")))
+    with pytest.raises(MalformedPage, match="broken"):
+        ingest(source, tenant(tmp_path), warehouse, run)
+    assert warehouse.count("raw.prohandel_staff") == 1
+    report = ingest(source, tenant(tmp_path), warehouse, replace(run, extent=Extent(("label", "staff"))))
+    assert report.not_offered == {"label": "404"}
+
+
+def test_a_new_field_is_kept_and_told_once_it_is_there(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    source = ListSource({"label": [label("a", ecoLabel="FSC"), label("b")]})
+    report = ingest(source, tenant(tmp_path), warehouse, Run(AT, tmp_path / "spool", Extent(("label",))))
+    assert [(drift.field, drift.change, drift.severity) for drift in report.drifts] == [("ecoLabel", "new", "info")]
+    rows = {row["id"]: row["_variant"] for row in warehouse.table("raw.prohandel_label").to_pylist()}
+    assert rows == {"a": '{"ecoLabel":"FSC"}', "b": None}
+    (noted,) = warehouse.table("ops.drift").to_pylist()
+    assert (noted["tenant_id"], noted["entity"], noted["field"]) == ("north", "label", "ecoLabel")
+
+
+def test_a_field_that_vanishes_is_told_with_the_batch_before_in_mind(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    bare = {name: value for name, value in label("a").items() if name != "name"}
+    drifts = []
+    for hours, record in enumerate((label("a"), bare, bare)):
+        run = Run(AT + timedelta(hours=hours), tmp_path / "spool", Extent(("label",)))
+        drifts.append(ingest(ListSource({"label": [record]}), tenant(tmp_path), warehouse, run).drifts)
+    assert [[(drift.field, drift.change) for drift in found] for found in drifts] == [[], [("name", "vanished")], []]
+
+
+def test_a_contract_that_wants_no_drift_stops_and_loads_nothing(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    strict = replace(CONTRACTS["label"], on_drift=OnDrift.STOP)
+    source = ListSource({"label": [label("a", ecoLabel="FSC")]}, contracts={**CONTRACTS, "label": strict})
+    run = Run(AT, tmp_path / "spool", Extent(("label",)))
+    with pytest.raises(DriftStopped, match="label changed its shape: ecoLabel"):
+        ingest(source, tenant(tmp_path), warehouse, run)
+    assert warehouse.count("raw.prohandel_label") == 0
+    assert warehouse.count("ops.drift", "north") == 1
+    source.records = {"label": [label("a")]}
+    assert ingest(source, tenant(tmp_path), warehouse, run).rows == 1
+
+
+FILTERS = Filters("modifiedSince", "fromDate", "toDate")
+
+
+@contextmanager
+def selecting(
+    folder: Path, filters: Filters = FILTERS, rules: Rules | None = None
+) -> Iterator[tuple[RunningSandbox, Tenant]]:
+    """A merchant whose API selects, or not, by what its tenant file says."""
+    merchant = Merchant("north", KEY, SECRET, tiny_merchant(1, lines_a_day=4))
+    with running([merchant], rules=rules or Rules(filters=FILTERS)) as sandbox:
+        given = tenant(folder, "north", auth_url=sandbox.auth_url, page_size=700)
+        assert isinstance(given.source, ProHandelSource)
+        yield sandbox, replace(given, source=replace(given.source, filters=filters))
+
+
+def read(folder: Path, warehouse: DuckDBWarehouse, given: Tenant, at: datetime, extent: Extent = DUE) -> IngestReport:
+    with ProHandel(given) as source:
+        return ingest(source, given, warehouse, Run(at, folder / "spool", extent))
+
+
+SALE_AND_ARTICLE = Extent(("article", "sale"))
+
+
+def test_a_source_that_selects_is_asked_for_open_days_and_changes_only(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    with selecting(tmp_path) as (sandbox, given):
+        first = read(tmp_path, warehouse, given, AT, SALE_AND_ARTICLE)
+        lines = sandbox.current("north", "sale")
+        late = lines.filter(pl.col("date") >= "2025-12-22T00:00:00").head(1).drop("id", "lastChange")
+        (late_id,) = sandbox.insert("north", "sale", late)
+        gone = lines.filter(pl.col("date") >= "2025-12-24T00:00:00")["id"][0]
+        sandbox.delete("north", "sale", [gone])
+        corrected = lines.filter(pl.col("date") < "2025-06-03T00:00:00")["id"][0]
+        sandbox.update("north", "sale", [corrected], {"quantity": 7.0})
+        second = read(tmp_path, warehouse, given, AT + timedelta(days=1), SALE_AND_ARTICLE)
+    assert [batch.window for batch in first.batches] == ["everything", "everything"]
+    assert [(batch.entity, batch.window) for batch in second.batches] == [
+        ("article", "changes since 2025-12-29T05:06:07.123450"),
+        ("sale", "days 2025-12-20/.."),
+        ("sale", "changes since 2025-12-29T05:06:07.123450"),
+    ]
+    rows = {row["id"]: row for row in warehouse.table("raw.prohandel_sale").to_pylist()}
+    assert rows[late_id]["_deleted_at"] is None
+    assert rows[gone]["_deleted_at"] is not None
+    assert rows[corrected]["quantity"] == 7.0
+    assert second.batches[1].extracted < first.batches[1].extracted / 10
+    assert second.drifts == ()
+
+
+def test_a_filter_that_the_source_ignores_is_noticed_and_everything_read(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    with selecting(tmp_path, rules=Rules()) as (_, given):
+        read(tmp_path, warehouse, given, AT, SALE_AND_ARTICLE)
+        report = read(tmp_path, warehouse, given, AT + timedelta(days=1), SALE_AND_ARTICLE)
+    assert [(batch.entity, batch.window, batch.inserted, batch.deleted) for batch in report.batches][-1] == (
+        *("sale", "everything"),
+        *(0, 0),
+    )
+    assert [(drift.entity, drift.change) for drift in report.drifts] == [("sale", "filter_ignored")]
+
+
+def test_any_days_can_be_read_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    with selecting(tmp_path) as (sandbox, given):
+        read(tmp_path, warehouse, given, AT, SALE_AND_ARTICLE)
+        cursors = warehouse.table("ops.cursors").to_pylist()
+        lines = sandbox.current("north", "sale")
+        day = lines.filter(pl.col("date").is_between(pl.lit("2025-03-03"), pl.lit("2025-03-28")))["id"].to_list()
+        sandbox.delete("north", "sale", day[:1])
+        extent = replace(SALE_AND_ARTICLE, entities=("sale",), first=date(2025, 3, 1), until=date(2025, 4, 1))
+        (batch,) = read(tmp_path, warehouse, given, AT + timedelta(days=1), extent).batches
+        (again,) = read(tmp_path, warehouse, given, AT + timedelta(days=1), extent).batches
+    assert (batch.window, batch.deleted, batch.inserted, batch.updated) == ("days 2025-03-01/2025-04-01", 1, 0, 0)
+    assert (again.deleted, again.unchanged) == (0, batch.unchanged)
+    moved = [{**row, "batch_id": None} for row in warehouse.table("ops.cursors").to_pylist()]
+    assert moved == [{**row, "batch_id": None} for row in cursors]
+
+
+def test_days_are_read_from_their_words() -> None:
+    assert parse_days("2026-01-01/2026-02-01") == (date(2026, 1, 1), date(2026, 2, 1))
+    assert parse_days("../2026-02-01") == (None, date(2026, 2, 1))
+    for wrong in ("", "2026-01-01", "../..", "2026-02-01/2026-01-01", "1.2.2026/..", "2026-01-01/2026-01-01"):
+        with pytest.raises(BadRequest, match="days"):
+            parse_days(wrong)

@@ -23,7 +23,6 @@ from mercurios.errors import ConfigError
 from mercurios.sandbox import (
     PROFILES,
     Entities,
-    Faults,
     Merchant,
     Profile,
     Rules,
@@ -35,10 +34,12 @@ from mercurios.sandbox import (
     write_tenant_files,
 )
 from mercurios.sandbox.identity import keys_of, uuids
-from mercurios.sandbox.pages import Listing
+from mercurios.sandbox.listing import Listing
 from mercurios.sandbox.shapes import NEVER, SHAPES
 from mercurios.sandbox.tokens import TokenDesk
 from mercurios.tenancy import TenantDirectory
+from tests.sandbox_client import client, every_page, login, small
+from tests.tiny import CANARIES, tiny_merchant
 
 SALE_LINES = 1_469_307
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -72,37 +73,6 @@ def sandbox(journey: dict[str, Entities]) -> Iterator[RunningSandbox]:
     merchants = [Merchant(name, f"{name}-key", f"{name}-secret", journey[name], PROFILES[name]) for name in journey]
     with running(merchants) as started:
         yield started
-
-
-def small(name: str, rows: int = 7, **options: object) -> Merchant:
-    """A merchant with `rows` branches and as many sale lines."""
-    numbers = list(range(1, rows + 1))
-    entities = {
-        "branch": pl.DataFrame({"number": numbers, "name1": [f"{name} {number}" for number in numbers]}),
-        "sale": pl.DataFrame({"receiptNumber": numbers, "articleNumber": [7] * rows, "quantity": numbers}),
-    }
-    return Merchant(name, f"{name}-key", f"{name}-secret", entities, **options)  # type: ignore[arg-type]
-
-
-def login(sandbox: RunningSandbox, name: str, secret: str | None = None) -> httpx.Response:
-    credentials = {"apiKey": f"{name}-key", "secret": secret or f"{name}-secret"}
-    return httpx.post(f"{sandbox.auth_url}/api/v4/token", json=credentials)
-
-
-def client(sandbox: RunningSandbox, name: str) -> httpx.Client:
-    answer = login(sandbox, name).json()
-    bearer = {"Authorization": f"Bearer {answer['token']['token']['value']}"}
-    return httpx.Client(base_url=f"{answer['serverUrl']}/api/v2/", headers=bearer)
-
-
-def every_page(api: httpx.Client, entity: str, size: int) -> list[dict[str, object]]:
-    records, page, more = [], 1, "True"
-    while more == "True":
-        answer = api.get(entity, params={"page": page, "pagesize": size}).raise_for_status()
-        assert answer.headers["X-Page"] == str(page)
-        records += answer.json()
-        more, page = answer.headers["X-More-Pages-Available"], page + 1
-    return records
 
 
 # the login
@@ -294,16 +264,16 @@ def test_numbers_dates_and_nothing_look_as_the_apis_do(sandbox: RunningSandbox) 
 @given(rows=st.integers(0, 40), size=st.integers(1, 50))
 def test_pages_of_any_size_give_every_row_once(rows: int, size: int) -> None:
     frame = pl.DataFrame({"number": list(range(rows))}, schema={"number": pl.Int32})
-    listing = Listing(SHAPES["branch"], frame, salt="north")
-    pages = [json.loads(listing.page(number, size)) for number in range(1, rows // size + 2)]
+    view = Listing(SHAPES["branch"], frame, salt="north").view
+    pages = [json.loads(view.json(first, size)) for first in range(0, rows + 1, size)]
     assert [record["number"] for page in pages for record in page] == list(range(rows))
-    assert listing.page(rows // size + 2, size) == b"[]"
+    assert view.json(rows, size) == b"[]"
 
 
 @given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2200, 1, 1)))
 def test_times_are_worded_with_seven_digits_at_most_and_mean_the_same(moment: datetime) -> None:
     frame = pl.DataFrame({"number": [1], "lastChange": [moment]})
-    text = json.loads(Listing(SHAPES["branch"], frame, salt="north").page(1, 1))[0]["lastChange"]
+    text = json.loads(Listing(SHAPES["branch"], frame, salt="north").view.json(0, 1))[0]["lastChange"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?", text)
     assert datetime.fromisoformat(text) == moment
 
@@ -575,48 +545,30 @@ def test_a_folder_that_cannot_be_served_says_why(tmp_path: Path) -> None:
         load_folder(tmp_path)
 
 
-# faults to order
+# the tiny merchant
 
 
-def test_ordered_faults_come_where_they_were_ordered_and_nowhere_else() -> None:
-    faults = Faults(
-        not_json_pages={("sale", 2)},
-        status_pages={("branch", 1): 503},
-        status_requests={2: 429},
-        retry_after_seconds=7,
-    )
-    with running([small("north", faults=faults), small("south")]) as sandbox:
-        with client(sandbox, "north") as api:
-            statuses = [api.get("branch") for _ in range(3)]
-            assert [answer.status_code for answer in statuses] == [503, 429, 200]
-            assert {answer.headers["Retry-After"] for answer in statuses[:2]} == {"7"}
-            broken = api.get("sale", params={"page": 2, "pagesize": 3})
-            assert broken.status_code == 200
-            with pytest.raises(json.JSONDecodeError):
-                broken.json()
-            assert len(api.get("sale", params={"page": 1, "pagesize": 3}).json()) == 3
-        with client(sandbox, "south") as api:
-            assert len(every_page(api, "sale", size=3)) == len(every_page(api, "branch", size=3)) == 7
-
-
-def test_an_ordered_status_can_outlast_retries() -> None:
-    faults = Faults(status_pages={("sale", 1): 500}, times=3)
-    with running([small("north", faults=faults)]) as sandbox, client(sandbox, "north") as api:
-        assert [api.get("sale").status_code for _ in range(4)] == [500, 500, 500, 200]
-
-
-def test_wrong_types_hit_the_same_records_whatever_the_page_size() -> None:
-    merchants = [small("north", faults=Faults(wrong_types={"sale": 2}, seed=5)), small("south")]
-    hit: dict[tuple[str, int], list[object]] = {}
-    with running(merchants) as sandbox:
-        for name, size in (("north", 2), ("north", 100), ("south", 2)):
-            with client(sandbox, name) as api:
-                records = every_page(api, "sale", size)
-            assert len(records) == 7
-            hit[name, size] = [record["receiptNumber"] for record in records if record["articleNumber"] != 7.0]
-    assert len(hit["north", 2]) == 2
-    assert hit["north", 2] == hit["north", 100]
-    assert hit["south", 2] == []
+def test_the_tiny_merchant_has_every_entity_and_a_canary_in_whatever_is_personal() -> None:
+    first, again, other = tiny_merchant(1), tiny_merchant(1), tiny_merchant(2)
+    assert set(first) == set(SHAPES) - {"shop", "customercard"}
+    assert {entity for entity, frame in first.items() if frame.height > 200} == {"sale"}
+    for entity, frame in first.items():
+        assert set(frame.columns) <= set(SHAPES[entity].fields), entity
+        assert frame.equals(again[entity])
+        assert frame["id"].is_unique().all()
+        assert not set(frame["id"]) & set(other[entity]["id"])
+    assert all(first["order"]["positions"].list.len() > 0)
+    for entity, names in {
+        "customer": ("webshopUserPassword", "iban", "bic", "bankAccount", "lastName", "email", "dateOfBirth"),
+        "staff": ("lastName", "personalEmail", "dateOfBirth", "bankAccount"),
+        "supplier": ("iban", "bic"),
+        "branch": ("iban", "bic"),
+        "voucher": ("internetCode",),
+    }.items():
+        for name in names:
+            assert all(any(canary in value for canary in CANARIES) for value in first[entity][name]), name
+    plain = {entity: frame for entity, frame in first.items() if entity in {"sale", "article", "order", "payment"}}
+    assert not [canary for canary in CANARIES for frame in plain.values() if canary in str(frame.rows())]
 
 
 # merchants, ports, tenant files

@@ -30,7 +30,23 @@ from mercurios.transformation import (
     target_for,
 )
 from mercurios.warehouse.duckdb import DuckDBWarehouse
-from tests.till import BOOK, COAT, FUEL, GONE, MERCHANTS, NORTH, SOUTH, Row, fill
+from tests.till import (
+    BOOK,
+    COAT,
+    DECEMBER_1,
+    FUEL,
+    GONE,
+    MERCHANTS,
+    NORTH,
+    NOVEMBER_3,
+    SOUTH,
+    Row,
+    article,
+    category,
+    fill,
+    sale,
+    stock,
+)
 
 DBT = ROOT / "dbt"
 
@@ -244,7 +260,7 @@ def test_no_data_and_a_second_run_are_fine_and_models_count_as_progress(tmp_path
 @pytest.mark.parametrize(
     ("table", "rows", "culprit"),
     [
-        ("prohandel_sale", [*SOUTH["prohandel_sale"], *SOUTH["prohandel_sale"]], "primary_key_stg_prohandel__sales"),
+        ("prohandel_sale", [*SOUTH["prohandel_sale"], *SOUTH["prohandel_sale"]], "source_primary_key_prohandel.*_sale"),
         ("tenant_vat_rates", [], "every_article_has_a_vat_rate"),
     ],
 )
@@ -256,6 +272,48 @@ def test_a_failing_test_is_named_and_the_file_is_free_again(
         run_dbt(DBT, target_for(url), tmp_path / "dbt")
     with DuckDBWarehouse.open(url) as warehouse:
         assert "marts.fct_sale_lines" not in warehouse.tables("marts")
+
+
+def test_a_merchant_who_lacks_masters_warns_and_is_built_like_the_others(built: Built, tmp_path: Path) -> None:
+    bare: Mapping[str, list[Row]] = {
+        "tenants": [{"name": "Bare", "currency": "CHF", "time_zone": "Europe/Zurich", "locale": "de"}],
+        "tenant_vat_rates": [{"tax_number": 2, "rate": 0.026}, {"tax_number": 3, "rate": 0.081}],
+        "prohandel_sale": [
+            sale("x1", NOVEMBER_3, 1_000_001, (COAT, 1, 108.1), purchase_price=None),
+            sale("x2", NOVEMBER_3, 1_000_002, (BOOK, 1, 54.05), time=10**15, staff_number=9, type=4),
+            sale("x3", NOVEMBER_3, 1_000_003, (BOOK, 1, 1e300), label_price=0.0),
+        ],
+        "prohandel_stock_daily": [stock(DECEMBER_1, 1001, 1, 1e200, 1e200)],
+    }
+    patchy = {
+        **bare,
+        "prohandel_article": [article(COAT, 11, "Parka"), article(BOOK, 77, "Atlas"), article(FUEL, 12, "Bread")],
+        "prohandel_category": [category(11, "JACKEN", 66, 5), category(12, "BROT", 12, 2)],
+        "prohandel_staff": [{"id": "p1", "number": 1, "branch_number": 1}],
+    }
+    url = prepare(tmp_path, {**MERCHANTS, "bare": bare, "patchy": patchy})
+    result = run_dbt(DBT, target_for(url), tmp_path / "dbt")
+    assert {node.name: node.rows for node in result.warnings} == {
+        "sold_articles_have_a_master": 3,
+        "sold_at_known_branches": 2,
+        "amounts_are_countable": 2,
+        "sale_lines_are_of_a_known_type": 1,
+        "not_null_fct_sale_lines_cost_amount": 2,
+        "articles_have_a_known_category": 1,
+        "categories_have_a_known_tax_number": 1,
+        "categories_have_a_known_main_category": 1,
+        "sold_by_known_staff": 1,
+    }
+    lines = Built(url, tmp_path / "dbt", result).rows("fct_sale_lines")
+    assert [row for row in lines if row["tenant_id"] in MERCHANTS] == built.rows("fct_sale_lines")
+    assert [(r["tenant_id"], r["category"], r["net_amount"]) for r in lines if r["tenant_id"] not in MERCHANTS] == [
+        ("bare", "(unknown)", 100),
+        ("bare", "(unknown)", 50),
+        ("bare", "(unknown)", 0),
+        ("patchy", "JACKEN", 100),
+        ("patchy", "(unknown)", 50),
+        ("patchy", "(unknown)", 0),
+    ]
 
 
 def test_what_keeps_dbt_from_running_is_told(tmp_path: Path) -> None:

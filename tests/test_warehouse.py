@@ -1,93 +1,62 @@
 """The warehouse port, one suite for every adapter: a batch is in whole or not at all, and nothing changes twice."""
 
-import itertools
+import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mercurios.config import ROOT
 from mercurios.errors import BatchMismatch, ConfigError, SourceUnavailable, WarehouseBusy, WarehouseError
-from mercurios.warehouse import Batch, Counts, Rejected, Snapshot, TableSpec, Warehouse, raw_table, table_spec
+from mercurios.warehouse import (
+    BATCHES,
+    QUARANTINE,
+    Batch,
+    Counts,
+    Rejected,
+    Scope,
+    Snapshot,
+    TableSpec,
+    Warehouse,
+    table_spec,
+)
 from mercurios.warehouse.duckdb import DuckDBWarehouse
-from mercurios.warehouse.rows import row_hashes
+from mercurios.warehouse.rows import key_hashes, row_hashes
 from mercurios.warehouse.snowflake import Address, SnowflakeWarehouse
-from tests.snowflake_emulator import Emulator, emulator_fixture  # noqa: F401
-
-AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
-OWN = pa.schema(
-    [
-        ("id", pa.string()),
-        ("number", pa.int64()),
-        ("amount", pa.float64()),
-        ("is_deleted", pa.bool_()),
-        ("date", pa.timestamp("us")),
-        ("time", pa.int64()),
-        ("type", pa.int64()),
-        ("size", pa.string()),
-    ]
+from tests.things import (  # noqa: F401
+    AT,
+    DAILY,
+    FACTS,
+    OWN,
+    THINGS,
+    alive,
+    content,
+    days,
+    emulator_fixture,
+    load,
+    rejected,
+    rows,
+    still_open,
+    thing,
+    warehouse_fixture,
 )
-THINGS = raw_table("raw.things", "id", {field.name: field.type for field in OWN})
-DAILY = table_spec(
-    "raw.things_daily",
-    "snapshot_on number",
-    {"snapshot_on": pa.date32(), "number": pa.int64(), "amount": pa.float64()},
-)
-FACTS = table_spec("raw.facts", "", {"name": pa.string(), "rate": pa.float64()})
-_databases = itertools.count()
-
-
-@pytest.fixture(params=["duckdb", "snowflake"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    """An empty warehouse with the tables of these tests."""
-    if request.param == "duckdb":
-        opened: Warehouse = DuckDBWarehouse.open(f"duckdb:///{tmp_path}/w.duckdb")
-    else:
-        emulator: Emulator = request.getfixturevalue("emulator")
-        opened = emulator.open(f"PORT_{next(_databases)}")
-    with opened:
-        opened.ensure(THINGS, DAILY, FACTS)
-        yield opened
-
-
-def thing(thing_id: str, number: int = 1, amount: float | None = 0.1, *, is_deleted: bool = False) -> dict[str, object]:
-    day = datetime(2025, 12, 31, 23, 59, 59, 123456)
-    return {"id": thing_id, "number": number, "amount": amount, "is_deleted": is_deleted, "date": day, "time": 1} | {
-        "type": None,
-        "size": "",
-    }
-
-
-def rows(*things: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist(list(things), schema=OWN)
-
-
-def load(
-    warehouse: Warehouse, tenant_id: str, *chunks: pa.Table, batch: str = "b1", hours: int = 0, **more: object
-) -> Counts:
-    at = AT + timedelta(hours=hours)
-    with warehouse.load(Batch(tenant_id, batch, "thing", THINGS, at, **more)) as opened:  # type: ignore[arg-type]
-        for chunk in chunks:
-            opened.stage(chunk)
-        return opened.commit(sum(chunk.num_rows for chunk in chunks), at + timedelta(seconds=9))
-
-
-def content(warehouse: Warehouse, name: str = THINGS.name) -> list[dict[str, object]]:
-    return sorted(warehouse.table(name).to_pylist(), key=str)
 
 
 def test_rows_come_back_as_they_went_in(warehouse: Warehouse) -> None:
     given_rows = rows(thing("a", 2**53, -0.07), thing("ü\n'\"; --", -1, None), thing("c", is_deleted=True))
     counts = load(warehouse, "north", given_rows)
-    assert counts == Counts(3, 3, 0, inserted=3, updated=0, unchanged=0, duplicates=0)
+    assert counts == Counts(3, 3, 0, inserted=3, updated=0, unchanged=0, duplicates=0, deleted=0)
     table = warehouse.table(THINGS.name)
     assert table.schema.equals(pa.schema([pa.field(field.name, field.type) for field in THINGS.columns]))
     assert sorted(table.select(OWN.names).to_pylist(), key=str) == sorted(given_rows.to_pylist(), key=str)
@@ -101,15 +70,15 @@ def test_the_same_rows_again_change_nothing(warehouse: Warehouse) -> None:
     given_rows = rows(thing("a"), thing("b"))
     load(warehouse, "north", given_rows)
     before = content(warehouse)
-    counts = load(warehouse, "north", given_rows, batch="b2", hours=1)
-    assert counts == Counts(2, 2, 0, inserted=0, updated=0, unchanged=2, duplicates=0)
+    counts = load(warehouse, "north", given_rows, batch="b2")
+    assert counts == Counts(2, 2, 0, inserted=0, updated=0, unchanged=2, duplicates=0, deleted=0)
     assert content(warehouse) == before
 
 
 def test_only_what_differs_is_written(warehouse: Warehouse) -> None:
     load(warehouse, "north", rows(thing("a"), thing("b"), thing("c")))
-    counts = load(warehouse, "north", rows(thing("a"), thing("b", amount=0.2), thing("d")), batch="b2", hours=1)
-    assert counts == Counts(3, 3, 0, inserted=1, updated=1, unchanged=1, duplicates=0)
+    counts = load(warehouse, "north", rows(thing("a"), thing("b", amount=0.2), thing("d")), batch="b2")
+    assert counts == Counts(3, 3, 0, inserted=1, updated=1, unchanged=1, duplicates=0, deleted=0)
     assert {row["id"]: (row["amount"], row["_batch_id"]) for row in content(warehouse)} == {
         "a": (0.1, "b1"),
         "b": (0.2, "b2"),
@@ -130,21 +99,22 @@ def test_tenants_do_not_touch_each_other(warehouse: Warehouse) -> None:
 def test_of_rows_with_one_key_the_last_counts_also_across_chunks(warehouse: Warehouse) -> None:
     first, second = rows(thing("a", 1), thing("b", 1), thing("a", 2)), rows(thing("a", 3), thing("c", 1))
     counts = load(warehouse, "north", first, second)
-    assert counts == Counts(5, 5, 0, inserted=3, updated=0, unchanged=0, duplicates=2)
+    assert counts == Counts(5, 5, 0, inserted=3, updated=0, unchanged=0, duplicates=2, deleted=0)
     assert {row["id"]: row["number"] for row in content(warehouse)} == {"a": 3, "b": 1, "c": 1}
 
 
 def test_an_empty_batch_is_a_batch(warehouse: Warehouse) -> None:
-    assert load(warehouse, "north") == Counts(0, 0, 0, 0, 0, 0, 0)
+    assert load(warehouse, "north") == Counts(0, 0, 0, 0, 0, 0, 0, 0)
     assert len(warehouse.batches()) == 1
 
 
 def test_batches_are_accounted_for_and_their_quarantine_kept(warehouse: Warehouse) -> None:
     with warehouse.load(Batch("north", "b1", "thing", THINGS, AT)) as opened:
-        opened.stage(rows(thing("a"), thing("b")))
-        opened.reject([Rejected('{"id":"c"}', ("number: expected integer, got null", "id: other"))])
+        opened.stage([rows(thing("a"), thing("b"))])
+        reasons = ("number: expected integer, got null", "id: other")
+        opened.reject([Rejected('{"id":"c"}', reasons, "c", date(2025, 12, 3))])
         counts = opened.commit(3, AT + timedelta(seconds=2))
-    assert counts == Counts(3, 2, 1, inserted=2, updated=0, unchanged=0, duplicates=0)
+    assert counts == Counts(3, 2, 1, inserted=2, updated=0, unchanged=0, duplicates=0, deleted=0)
     (stored,) = warehouse.batches()
     assert (stored.tenant_id, stored.batch_id, stored.entity, stored.counts) == ("north", "b1", "thing", counts)
     assert (stored.started_at, stored.finished_at) == (AT, AT + timedelta(seconds=2))
@@ -153,9 +123,16 @@ def test_batches_are_accounted_for_and_their_quarantine_kept(warehouse: Warehous
         "tenant_id": "north",
         "batch_id": "b1",
         "entity": "thing",
+        "record_hash": "1ac3d47ee3ec47ae2a2b8bc7ead2d721",
+        "record_id": "c",
+        "day": date(2025, 12, 3),
         "record": '{"id":"c"}',
         "reasons": '["number: expected integer, got null", "id: other"]',
         "quarantined_at": AT.replace(tzinfo=None),
+        "last_batch_id": "b1",
+        "last_seen_at": AT.replace(tzinfo=None),
+        "resolved_by": None,
+        "resolved_at": None,
     }
 
 
@@ -164,7 +141,7 @@ def test_numbers_that_do_not_add_up_leave_no_trace(warehouse: Warehouse, extract
     load(warehouse, "north", rows(thing("a")))
     before = content(warehouse)
     with warehouse.load(_batch("b2")) as opened:
-        opened.stage(rows(thing("a", 9)))
+        opened.stage([rows(thing("a", 9))])
         opened.reject([Rejected("{}", ("why",))])
         with pytest.raises(BatchMismatch, match=f"{extracted} records extracted, but 1 loaded and 1 quarantined"):
             opened.commit(extracted, AT)
@@ -177,7 +154,7 @@ def test_a_read_that_dies_leaves_no_trace(warehouse: Warehouse) -> None:
     load(warehouse, "north", rows(thing("a")))
     before = content(warehouse)
     with suppress(SourceUnavailable), warehouse.load(_batch("b2")) as opened:
-        opened.stage(rows(thing("a", 9), thing("b")))
+        opened.stage([rows(thing("a", 9), thing("b"))])
         raise SourceUnavailable("the line is dead")
     assert content(warehouse) == before
     assert load(warehouse, "north", rows(thing("b")), batch="b3").inserted == 1
@@ -194,7 +171,7 @@ def test_a_merge_that_fails_leaves_no_trace(warehouse: Warehouse) -> None:
             "north",
             rows(thing("a", 9)),
             batch="b2",
-            snapshot=Snapshot(broken, date(2026, 1, 2), "is_deleted"),
+            snapshot=Snapshot(broken, date(2026, 1, 2)),
         )
     assert content(warehouse) == before
     assert len(warehouse.batches()) == 1
@@ -202,21 +179,19 @@ def test_a_merge_that_fails_leaves_no_trace(warehouse: Warehouse) -> None:
 
 def test_a_snapshot_keeps_a_row_a_day_and_is_replaced_on_the_same_day(warehouse: Warehouse) -> None:
     def snapshot(day: int) -> Snapshot:
-        return Snapshot(DAILY, date(2026, 1, day), unless="is_deleted")
+        return Snapshot(DAILY, date(2026, 1, day))
 
-    load(
-        warehouse,
-        "north",
-        rows(thing("a", 1, 5.0), thing("b", 2, 6.0), thing("x", 3, is_deleted=True)),
-        snapshot=snapshot(2),
-    )
+    first = rows(thing("a", 1, 5.0), thing("b", 2, 6.0), thing("x", 3, is_deleted=True))
+    load(warehouse, "north", first, snapshot=snapshot(2), deleted_column="is_deleted")
     load(warehouse, "south", rows(thing("a", 1, 50.0)), snapshot=snapshot(2))
     load(warehouse, "north", rows(thing("a", 1, 4.0)), batch="b2", snapshot=snapshot(2))
     load(warehouse, "north", rows(thing("a", 1, 3.0), thing("twin", 1, 2.0)), batch="b3", snapshot=snapshot(3))
-    assert content(warehouse, DAILY.name) == [
-        {"tenant_id": "north", "snapshot_on": date(2026, 1, 2), "number": 1, "amount": 4.0},
-        {"tenant_id": "north", "snapshot_on": date(2026, 1, 3), "number": 1, "amount": 2.0},
-        {"tenant_id": "south", "snapshot_on": date(2026, 1, 2), "number": 1, "amount": 50.0},
+    assert [tuple(row.values()) for row in content(warehouse, DAILY.name)] == [
+        ("north", date(2026, 1, 2), 1, 4.0),
+        ("north", date(2026, 1, 2), 2, 6.0),
+        ("north", date(2026, 1, 3), 1, 2.0),
+        ("north", date(2026, 1, 3), 2, 6.0),
+        ("south", date(2026, 1, 2), 1, 50.0),
     ]
 
 
@@ -238,6 +213,78 @@ def test_tables_are_listed_by_schema_and_ensuring_twice_keeps_them(warehouse: Wa
     assert warehouse.tables("raw") == ("raw.facts", "raw.things", "raw.things_daily")
     assert warehouse.tables("ops") == ("ops.batches", "ops.quarantine")
     assert warehouse.tables("nowhere") == ()
+
+
+def test_the_rows_of_a_tenant_come_as_declared(warehouse: Warehouse) -> None:
+    load(warehouse, "north", rows(thing("a")))
+    load(warehouse, "south", rows(thing("b")))
+    mine = warehouse.rows(THINGS, "north")
+    assert mine.schema == THINGS.columns
+    assert mine.to_pydict()["id"] == ["a"]
+    nowhere = table_spec("raw.nowhere", "", {"name": pa.string()})
+    assert warehouse.rows(nowhere, "north").schema == nowhere.columns
+
+
+def test_a_forgotten_tenant_is_in_no_table_and_the_other_in_all(warehouse: Warehouse) -> None:
+    for tenant_id in ("north", "south", "o'; drop table raw.things; --"):
+        snapshot = Snapshot(DAILY, date(2026, 1, 2))
+        load(warehouse, tenant_id, rows(thing("a"), thing("b")), rejects=[rejected("c")], snapshot=snapshot)
+        warehouse.replace(FACTS, tenant_id, pa.table({"name": ["a"], "rate": [0.1]}))
+    names = (*warehouse.tables("raw"), *warehouse.tables("ops"))
+    before = {name: warehouse.count(name, "south") for name in names}
+    assert 0 not in before.values()
+    assert warehouse.forget("north") == before
+    assert warehouse.forget("o'; drop table raw.things; --") == before
+    assert {name: warehouse.count(name) for name in names} == before
+    assert set(warehouse.forget("north").values()) == {0}
+
+
+def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(warehouse: Warehouse) -> None:
+    """The tables as the version before wrote them: no variant, no key hash, no deletes, no life of a broken record."""
+    old = {
+        THINGS: {"_variant", "_key_hash", "_deleted_at"},
+        BATCHES: {"deleted", "scope"},
+        QUARANTINE: {"record_hash", "record_id", "day", "last_batch_id", "last_seen_at", "resolved_by", "resolved_at"},
+    }
+    broken, snapshot = [rejected("x", "X")], days(1, 5)
+    load(warehouse, "north", rows(thing("a"), thing("b"), thing("c")), rejects=broken)
+    load(warehouse, "south", rows(thing("a")))
+    for table, columns in old.items():
+        for column in sorted(columns):
+            warehouse._run(f"alter table {table.name} drop column {column}")  # type: ignore[attr-defined]
+    assert [batch.counts.deleted for batch in warehouse.batches()] == [0, 0]
+    warehouse.ensure(THINGS)
+    warehouse.ensure(THINGS)
+    assert {row["_key_hash"] is None for row in content(warehouse)} == {False}
+    counts = load(warehouse, "north", rows(thing("a"), thing("b", 2), thing("d")), batch="b2", scope=snapshot)
+    assert counts == Counts(3, 3, 0, inserted=1, updated=1, unchanged=1, duplicates=0, deleted=1)
+    assert (alive(warehouse), alive(warehouse, "south")) == ({"a": 1, "b": 2, "d": 1}, {"a": 1})
+    assert load(warehouse, "north", batch="b3", rejects=broken, scope=Scope()).deleted == 3
+    assert still_open(warehouse) == [("X", "b3", "b3")]
+
+
+def test_a_column_of_another_type_is_told_before_anything_is_changed(warehouse: Warehouse) -> None:
+    changed = table_spec("raw.facts", "", {"name": pa.int64(), "rate": pa.float64(), "more": pa.string()})
+    with pytest.raises(WarehouseError, match=r"raw\.facts: expected column name as \w+, found \w+; rename the column"):
+        warehouse.ensure(changed)
+    assert "more" not in warehouse.table("raw.facts").column_names
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        rows(thing("a")).drop_columns(["size"]),
+        rows(thing("a")).append_column("card", pa.array(["secret"])),
+        rows(thing("a")).set_column(1, "number", pa.array(["secret"])),
+    ],
+    ids=["column missing", "column unknown", "other type"],
+)
+def test_rows_that_do_not_fit_are_told_without_their_values(warehouse: Warehouse, chunk: pa.Table) -> None:
+    with pytest.raises(WarehouseError, match=r"raw\.things: expected rows of id string, number int64") as caught:
+        load(warehouse, "north", chunk)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert warehouse.count(THINGS.name) == 0
 
 
 @pytest.mark.parametrize("name", ["things", "raw.things; drop table raw.things", "raw.", "", "Raw.Things"])
@@ -294,6 +341,50 @@ def test_row_hashes_never_change() -> None:
     assert row_hashes(frame).to_list() == ["5d34e409a4387f946a4a076cee1329f4", "36d66100927afbb3f3798809ff55cf41"]
 
 
+def test_a_variant_is_part_of_the_row_and_none_leaves_the_hash_as_it_was() -> None:
+    frame = pl.DataFrame({"a": ["x", "x", "x"], "_variant": [None, "{}", '{"b":1}']})
+    first, *others = row_hashes(frame).to_list()
+    assert first == row_hashes(frame.select("a")).to_list()[0]
+    assert len({first, *others}) == 3
+
+
+def test_key_hashes_never_change_and_differ_by_tenant() -> None:
+    frame = pl.DataFrame({"tenant_id": ["north", "south", "north"], "id": ["a", "a", "ü"]})
+    hashes = key_hashes(frame, ("tenant_id", "id"))
+    assert hashes.to_list() == [-6446475882505384580, 2151198101103815036, 3382260283897690134]
+    assert hashes.dtype == pl.Int64
+
+
+# --- the way in ---------------------------------------------------------------------------------------------------
+
+
+class Appended(DuckDBWarehouse):
+    """Remembers how many rows came at a time."""
+
+    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+        self.sizes = []
+
+        def counted() -> Iterator[pa.Table]:
+            for chunk in chunks:
+                self.sizes.append(chunk.num_rows)
+                yield chunk
+
+        super()._append(table, counted())
+
+
+def test_chunks_of_any_size_travel_in_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = rows(thing("a"))
+    monkeypatch.setattr("mercurios.warehouse.rows.CHUNK_ROWS", 50)
+    sizes = [10] * 6 + [0, 1, 120]
+    batch = Batch("north", "b1", "thing", THINGS, AT)
+    with Appended(duckdb.connect(), ":memory:") as warehouse:
+        warehouse.ensure(THINGS)
+        with warehouse.load(batch) as opened:
+            opened.stage(pa.concat_tables([wide] * size) if size else wide.slice(1) for size in sizes)
+            assert warehouse.sizes == [50, 61, 50, 20]
+            assert opened.commit(sum(sizes), AT).duplicates == sum(sizes) - 1
+
+
 # --- DuckDB alone ----------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +408,95 @@ def test_another_process_that_writes_makes_it_busy(tmp_path: Path) -> None:
     finally:
         holder.communicate("\n", timeout=20)
     DuckDBWarehouse.open(f"duckdb:///{place}").close()
+
+
+KILLED = """
+import os, signal, sys
+from tests.things import AT, DAILY, FACTS, THINGS, rejected, rows, thing
+from mercurios.warehouse import Batch, Scope, Snapshot
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+import pyarrow as pa
+from datetime import date
+
+class Dying(DuckDBWarehouse):
+    left = None
+
+    def _run(self, statement, parameters=()):
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super()._run(statement, parameters)
+
+records = rows(thing("a", 2), *(thing(str(number)) for number in range(500)))
+facts = pa.table({"name": ["b"], "rate": [0.2]})
+
+def second_batch(place, left):
+    with Dying.open(f"duckdb:///{place}") as warehouse:
+        batch = Batch("north", "b2", "thing", THINGS, AT, Scope(), Snapshot(DAILY, date(2026, 1, 3)))
+        with warehouse.load(batch) as load:
+            load.stage([records])
+            load.reject([rejected("y", "Y")])
+            warehouse.left = left
+            load.commit(502, AT, beside={FACTS: facts})
+
+for left in range(1, 31):
+    child = os.fork()
+    if not child:
+        second_batch(f"{sys.argv[1]}/{left}.duckdb", left)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(left, os.WTERMSIG(status) if os.WIFSIGNALED(status) else "done")
+"""
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Warehouses whose process was killed at the n-th statement of its second batch; `log` is of one after its end."""
+
+    folder: Path
+    ends: Mapping[str, str]
+    log: bytes
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    folder = tmp_path_factory.mktemp("killed")
+    with DuckDBWarehouse.open(f"duckdb:///{folder}/first.duckdb") as warehouse:
+        warehouse.ensure(THINGS, DAILY, FACTS)
+        load(warehouse, "south", rows(thing("a")))
+        load(warehouse, "north", rows(thing("a"), thing("z")), rejects=[rejected("x", "X")])
+    for left in range(1, 31):
+        shutil.copy(folder / "first.duckdb", folder / f"{left}.duckdb")
+    output = subprocess.check_output([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, text=True)
+    logs = [path.read_bytes() for path in folder.glob("*.wal")]
+    return Killed(folder, dict(line.split() for line in output.splitlines()), max(logs, key=len))
+
+
+def batches_that_are_there_whole(place: Path) -> int:
+    with DuckDBWarehouse.open(f"duckdb:///{place}") as warehouse:
+        tables = (BATCHES, THINGS, DAILY, FACTS, QUARANTINE)
+        found = [warehouse.count(table.name, "north") for table in tables]
+        assert found in ([1, 2, 0, 0, 1], [2, 502, 2, 1, 2])
+        assert len(alive(warehouse)) == (2 if found[0] == 1 else 501)
+        assert alive(warehouse, "south") == {"a": 1}
+        return found[0]
+
+
+def test_a_process_killed_at_any_statement_leaves_the_batch_whole_or_not_at_all(killed: Killed) -> None:
+    found = {(end, batches_that_are_there_whole(killed.folder / f"{n}.duckdb")) for n, end in killed.ends.items()}
+    assert found == {("9", 1), ("9", 2), ("done", 2)}
+
+
+def test_a_commit_torn_anywhere_leaves_the_batch_whole_or_not_at_all(killed: Killed, tmp_path: Path) -> None:
+    """What was on its way to the disk when the machine stopped: the log of a commit, cut off at any byte."""
+    size, found = len(killed.log), set()
+    for cut in (*range(1, size, size // 12), size - 1, size):
+        place = tmp_path / f"{cut}.duckdb"
+        shutil.copy(killed.folder / "first.duckdb", place)
+        place.with_name(f"{place.name}.wal").write_bytes(killed.log[:cut])
+        found.add(batches_that_are_there_whole(place))
+    assert found == {1, 2}
 
 
 def test_the_folder_is_for_its_user_alone(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ NORTH: Mapping[str, list[Row]] = {
         sale("n4", DECEMBER_1, 1_000_001, (GONE, 1, 5.0), purchase_price=2.0, customer_number=8, branch_number=2),
         sale("n5", DECEMBER_1, 1_000_002, (COAT, -1, -119.0), label_price=149.5, discount=-30.5, purchase_price=-40.0)
         | {"customer_number": 7, "branch_number": 2, "type": 1},
-        sale("n6", DECEMBER_1, 1_000_003, (COAT, 1, 1000.0), is_deleted=True),
+        sale("n6", DECEMBER_1, 1_000_003, (COAT, 1, 1000.0), is_deleted=True, _deleted_at=datetime(2026, 1, 2, 6)),
     ],
     "prohandel_stock_daily": [
         stock(DECEMBER_1, 1001, 1, 10, 40.0),

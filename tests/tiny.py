@@ -2,14 +2,20 @@
 
     tiny_merchant(seed=1)["sale"]
 
-Columns are the API's fields. Four branches, six categories in three departments (one is fuel, a service category), 420
-days up to 2025-12-30, known and anonymous customers, returns, lines without a label price, two VAT rates.
+Columns are the API's fields, and all 19 entities have rows. Four branches, six categories in three departments (one is
+fuel, a service category), 420 days up to 2025-12-30, known and anonymous customers, returns, lines without a label
+price, two VAT rates. What is personal holds one of the `CANARIES`.
 """
 
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
+
+from tests.tiny_masters import CANARIES, people, small_lists
+from tests.tiny_papers import papers
+
+__all__ = ["BRANCHES", "CANARIES", "CATEGORIES", "DAYS", "DEPARTMENTS", "LAST_DAY", "tiny_merchant"]
 
 BRANCHES = (1, 2, 7, 12)
 DAYS = 420
@@ -30,23 +36,24 @@ def tiny_merchant(seed: int, *, lines_a_day: int = 14) -> dict[str, pl.DataFrame
     """Entities of one merchant; another seed gives other numbers of the same shape."""
     random = np.random.default_rng(seed)
     articles = _articles(random, seed)
-    sale = _sales(random, seed, articles, lines_a_day)
-    return {
-        "branch": _with_ids(
-            "branch", seed, pl.DataFrame([{"number": b, "name1": f"Filiale {b}", "isActive": True} for b in BRANCHES])
-        ),
-        "category": _with_ids("category", seed, _categories()),
-        "article": _with_ids("article", seed, articles.drop("weekly")),
-        "customer": _with_ids("customer", seed, pl.DataFrame({"number": list(range(1, 41)), "branchNumber": [1] * 40})),
-        "articlesize": _with_ids("articlesize", seed, _stock(articles)),
-        "sale": _with_ids("sale", seed, sale),
+    frames = {
+        "branch": people("branch", BRANCHES, name1=[f"Filiale {branch}" for branch in BRANCHES], isActive=True),
+        "category": _categories(),
+        "article": articles.drop("weekly"),
+        "customer": people("customer", range(1, 41), branchNumber=1),
+        "articlesize": _stock(articles),
+        "sale": _sales(random, seed, articles, lines_a_day),
+        **small_lists(BRANCHES),
+        **papers(articles["number"].to_list(), BRANCHES, list(CATEGORIES), LAST_DAY),
     }
+    return {entity: _with_ids(entity, seed, frame) for entity, frame in frames.items()}
 
 
 def _with_ids(entity: str, seed: int, frame: pl.DataFrame) -> pl.DataFrame:
     kind = sum(map(ord, entity))
     ids = [f"{seed:08x}-{kind:04x}-4000-8000-{number:012x}" for number in range(frame.height)]
-    return frame.with_columns(id=pl.Series(ids), lastChange=pl.lit(_STAMP), isDeleted=pl.lit(False))
+    tracking = {} if entity == "order" else {"lastChange": pl.lit(_STAMP), "isDeleted": pl.lit(False)}
+    return frame.with_columns(id=pl.Series(ids), **tracking)
 
 
 def _categories() -> pl.DataFrame:

@@ -12,4 +12,4 @@ select
     quantity
 from {{ ref('stg_prohandel__sales') }}
 where label_price <> 0
-    and cast(label_price * quantity as decimal(18, 2)) <> gross_amount + discount_amount + deduction_amount
+    and {{ money('label_price * quantity', 2) }} <> gross_amount + discount_amount + deduction_amount

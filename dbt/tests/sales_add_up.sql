@@ -6,9 +6,9 @@ raw_lines as (
     select
         tenant_id,
         count(*) as lines,
-        cast(sum(cast(sale_price as decimal(18, 2))) as decimal(38, 2)) as revenue
+        cast(sum({{ money('sale_price', 2) }}) as decimal(38, 2)) as revenue
     from {{ source('prohandel', 'prohandel_sale') }}
-    where not is_deleted
+    where _deleted_at is null
     group by tenant_id
 ),
 

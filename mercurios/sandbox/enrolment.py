@@ -8,12 +8,14 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from mercurios.errors import ConfigError
 from mercurios.sandbox.merchant import Entities, Merchant, Profile
+from mercurios.sandbox.rules import Rules
 from mercurios.tenancy import check_facts
 
 _MARK = "# Written by `mercurios sandbox`; it is written anew at every start.\n"
@@ -33,9 +35,12 @@ def enrol(offers: Iterable[tuple[str, Entities, Profile]], folder: Path) -> list
     ]
 
 
-def write_tenant_files(merchants: Iterable[Merchant], folder: Path, auth_url: str) -> list[Path]:
+def write_tenant_files(
+    merchants: Iterable[Merchant], folder: Path, auth_url: str, *, rules: Rules | None = None
+) -> list[Path]:
     """Write `<name>.yaml` and the two credential files (mode 0600) of every merchant; returns the tenant files.
 
+    The filters of `rules` stand in the tenant files, as an engineer would write them who knows the merchant's API.
     Raises ConfigError, before anything is written, when a tenant file of that name was not written by the sandbox.
     """
     named = {folder / f"{merchant.name}.yaml": merchant for merchant in merchants}
@@ -45,7 +50,7 @@ def write_tenant_files(merchants: Iterable[Merchant], folder: Path, auth_url: st
     for path, merchant in named.items():
         for kind, value in zip(_KINDS, (merchant.api_key, merchant.api_secret), strict=True):
             _write(_place(folder, merchant.name, kind), value + "\n", mode=0o600)
-        _write(path, _MARK + _tenant(merchant, auth_url), mode=0o644)
+        _write(path, _MARK + _tenant(merchant, auth_url, rules or Rules()), mode=0o644)
     return list(named)
 
 
@@ -54,9 +59,11 @@ def is_sandbox_file(path: Path) -> bool:
     return path.read_text().startswith(_MARK)
 
 
-def _tenant(merchant: Merchant, auth_url: str) -> str:
+def _tenant(merchant: Merchant, auth_url: str, rules: Rules) -> str:
     profile = merchant.profile
-    source = {f"api_{kind}": f"file:{_place(Path(), merchant.name, kind)}" for kind in _KINDS}
+    source: dict[str, object] = {f"api_{kind}": f"file:{_place(Path(), merchant.name, kind)}" for kind in _KINDS}
+    if rules.filters:
+        source["filters"] = {bound: name for bound, name in asdict(rules.filters).items() if name}
     tenant = {
         "id": merchant.name,
         "name": profile.title,

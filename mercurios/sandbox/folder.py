@@ -14,6 +14,7 @@ import structlog
 
 from mercurios.errors import ConfigError
 from mercurios.sandbox.merchant import Entities
+from mercurios.sandbox.places import ordered
 from mercurios.sandbox.shapes import SHAPES, Shape
 
 
@@ -45,7 +46,7 @@ def _read(file: Path, shape: Shape, time_zone: str) -> pl.DataFrame:
             f"{file} has none of the API's fields; expected names such as {', '.join(list(shape.fields)[:6])}, "
             f"got {', '.join(frame.columns[:6])}; rename the columns"
         )
-    return _ordered(shape, _whole(shape, _local(frame, time_zone)))
+    return ordered(shape, _whole(shape, _local(frame, time_zone)))
 
 
 def _local(frame: pl.DataFrame, time_zone: str) -> pl.DataFrame:
@@ -62,10 +63,3 @@ def _whole(shape: Shape, frame: pl.DataFrame) -> pl.DataFrame:
         if shape.fields[name].kind == "int" and frame.select((pl.col(name) % 1 == 0).all()).item()
     ]
     return frame.with_columns(pl.col(whole).cast(pl.Int64))
-
-
-def _ordered(shape: Shape, frame: pl.DataFrame) -> pl.DataFrame:
-    """Masters by key ascending; sales by branch, then receiptNumber descending, then position, never by date."""
-    order = ("branchNumber", "receiptNumber", "receiptPosition") if shape.entity == "sale" else shape.key
-    by = [name for name in order if name in frame.columns]
-    return frame.sort(by, descending=[name == "receiptNumber" for name in by], maintain_order=True) if by else frame

@@ -1,44 +1,55 @@
 """Pages of an entity as the API words them: JSON made of a slice of a frame, in a few milliseconds.
 
-    listing = Listing(SHAPES["branch"], frame, salt="north")
-    listing.page(number=1, size=100)     # b'[{"id": ...}]'
+    view = View(SHAPES["branch"], frame)
+    view.json(first=0, count=100)     # b'[{"id": ...}]'
 
 Frames keep only what differs from row to row, in whatever type is small. The rest of the shape is filled in here:
 numbers become the API's floats, dates its naive texts, and fields without a column their neutral value.
 """
 
 import io
-import json
 
 import polars as pl
 
-from mercurios.sandbox.identity import keys_of, uuids
 from mercurios.sandbox.shapes import Field, Shape
 
 _TICKS = 27  # .NET writes at most seven fractional digits
 
 
-class Listing:
-    """All rows of one entity of one merchant, in the order the API lists them. Shape: one JSON object a row."""
+class View:
+    """Rows of one entity as they are listed at one moment; they never change. `frame` has a column `id`."""
 
-    def __init__(self, shape: Shape, frame: pl.DataFrame, *, salt: str) -> None:
+    def __init__(self, shape: Shape, frame: pl.DataFrame) -> None:
         self.shape = shape
-        self._frame = frame if "id" in frame.columns else _identified(shape, frame, salt)
-        self._wording = worded(shape, self._frame.schema)
+        self.frame = frame
+        self._wording = worded(shape, frame.schema)
 
     @property
     def rows(self) -> int:
         """Number of rows over all pages."""
-        return self._frame.height
+        return self.frame.height
 
-    def page(self, number: int, size: int) -> bytes:
-        """JSON array of page `number` (from 1) at `size` rows a page; `[]` past the end."""
-        return self._json(self._frame.slice((number - 1) * size, size))
+    def json(self, first: int, count: int) -> bytes:
+        """JSON array of `count` rows from row `first` on; `[]` past the end."""
+        return self._json(self.frame.slice(first, count))
+
+    def ids(self, first: int, count: int) -> list[str]:
+        """Ids of the same rows."""
+        return self.frame["id"].slice(first, count).to_list()
+
+    def repeating(self, rows: int, *, before: int) -> "View":
+        """The same with so many rows once more: those just before row `before`, from there on."""
+        again = self.frame.slice(max(0, before - rows))
+        return View(self.shape, pl.concat([self.frame.slice(0, before), again], rechunk=False))
 
     def record(self, record_id: str) -> bytes | None:
         """JSON object of the row with that id; None when there is none."""
-        found = self._frame.filter(pl.col("id").cast(pl.String) == record_id).head(1)
+        found = self.frame.filter(pl.col("id").cast(pl.String) == record_id).head(1)
         return self._json(found)[1:-1] if found.height else None
+
+    def table(self) -> pl.DataFrame:
+        """All rows with the API's fields, worded as the JSON words them."""
+        return self.frame.select(self._wording)
 
     def _json(self, rows: pl.DataFrame) -> bytes:
         target = io.BytesIO()
@@ -49,25 +60,18 @@ class Listing:
 def worded(shape: Shape, schema: pl.Schema) -> list[pl.Expr]:
     """Expressions that turn a frame into the API's fields: the shape's in its order, then columns it does not know."""
     known = [_field(field, schema.get(name)) for name, field in shape.fields.items()]
-    extra = [_plain(name, dtype) for name, dtype in schema.items() if name not in shape.fields]
+    extra = [plain(name, dtype) for name, dtype in schema.items() if name not in shape.fields]
     return [expression for expression in known if expression is not None] + extra
 
 
-def _field(field: Field, dtype: pl.DataType | None) -> pl.Expr | None:
-    if dtype is None:
-        return None if field.is_fact else _constant(field)
-    column = pl.col(field.name)
-    if field.kind == "float" and dtype.is_numeric():
-        return column.cast(pl.Float64)
-    return _plain(field.name, dtype)
-
-
-def _constant(field: Field) -> pl.Expr:
+def neutral(field: Field) -> pl.Expr:
+    """What a field without a column holds in every row."""
     value = pl.lit([], dtype=pl.List(pl.String)) if field.kind == "list" else pl.lit(field.neutral)
     return value.alias(field.name)
 
 
-def _plain(name: str, dtype: pl.DataType) -> pl.Expr:
+def plain(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column's values as JSON is to hold them: dates as naive texts, times as seconds, decimals as floats."""
     column = pl.col(name)
     if dtype == pl.Date:
         return column.dt.to_string("%Y-%m-%dT00:00:00")
@@ -81,10 +85,9 @@ def _plain(name: str, dtype: pl.DataType) -> pl.Expr:
     return column.cast(pl.String) if dtype in (pl.Categorical, pl.Enum) else column
 
 
-def _identified(shape: Shape, frame: pl.DataFrame, salt: str) -> pl.DataFrame:
-    """Give every row an id made of its key; of its place when the key is incomplete or repeated."""
-    keys = frame.select(name for name in shape.key if name in frame.columns)
-    if keys.width < len(shape.key) or keys.is_duplicated().any():
-        keys = frame.select(pl.int_range(pl.len()))
-    texts = (json.dumps(key, default=str) for key in keys.iter_rows())
-    return frame.with_columns(uuids(f"{salt}/{shape.entity}", keys_of(texts)))
+def _field(field: Field, dtype: pl.DataType | None) -> pl.Expr | None:
+    if dtype is None:
+        return None if field.is_fact else neutral(field)
+    if field.kind == "float" and dtype.is_numeric():
+        return pl.col(field.name).cast(pl.Float64)
+    return plain(field.name, dtype)

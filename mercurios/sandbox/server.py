@@ -20,23 +20,15 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from mercurios.errors import ConfigError
-from mercurios.sandbox.handlers import Rules, api_application, auth_application
+from mercurios.sandbox.api import Api, api_application
+from mercurios.sandbox.live import RunningSandbox
+from mercurios.sandbox.login import Login, login_application
 from mercurios.sandbox.merchant import Merchant
+from mercurios.sandbox.rules import Rules
+from mercurios.sandbox.served import Served
 from mercurios.sandbox.tokens import TokenDesk
 
 HOST = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class RunningSandbox:
-    """Where a running sandbox answers."""
-
-    auth_url: str
-    server_urls: dict[str, str]
-
-    def server_url(self, name: str) -> str:
-        """Host URL of one merchant's server; the API is under `/api/v2` there."""
-        return self.server_urls[name]
 
 
 @dataclass(frozen=True)
@@ -105,12 +97,14 @@ def _bound(merchants: Sequence[Merchant], port: int, rules: Rules) -> _Bound:
     names = [merchant.name for merchant in merchants]
     if len(set(names)) < len(names):
         raise ConfigError(f"merchants need names of their own; got {', '.join(names)}; rename one")
+    served = {merchant.name: Served(merchant) for merchant in merchants}
     sockets = _listen(port, count=len(names) + 1)
     login, *servers = (f"http://{HOST}:{listening.getsockname()[1]}" for listening in sockets)
-    sandbox = RunningSandbox(login, dict(zip(names, servers, strict=True)))
+    sandbox = RunningSandbox(login, dict(zip(names, servers, strict=True)), served)
     desk = TokenDesk(merchants, access_seconds=rules.token_seconds, refresh_seconds=rules.refresh_seconds)
-    auth = auth_application(merchants, sandbox.server_urls, desk, rules)
-    return _Bound((auth, *(api_application(merchant, desk, rules) for merchant in merchants)), sockets, sandbox)
+    auth = login_application(Login(desk, sandbox.server_urls, served, rules))
+    apis = (api_application(Api(one, desk, rules)) for one in served.values())
+    return _Bound((auth, *apis), sockets, sandbox)
 
 
 def _listen(port: int, count: int) -> tuple[socket.socket, ...]:

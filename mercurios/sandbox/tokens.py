@@ -7,6 +7,7 @@ desk.login("key", "secret").access
 import hmac
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ class TokenDesk:
         self._seconds = {"access": access_seconds, "refresh": refresh_seconds}
         self._clock = clock
         self._tokens: dict[str, _Token] = {}
+        self._requests: Counter[str] = Counter()
+        self._most = {merchant.name: merchant.faults.token_requests for merchant in self._merchants}
+
+    def owner(self, api_key: str) -> str | None:
+        """Name of the merchant whose key this is, whatever the secret."""
+        return next((merchant.name for merchant in self._merchants if _same(merchant.api_key, api_key)), None)
 
     def login(self, api_key: str, secret: str) -> Grant | None:
         """Tokens for a key and its secret; None when they do not fit."""
@@ -62,6 +69,23 @@ class TokenDesk:
         token = self._tokens.get(value)
         valid = token is not None and token.kind == kind and self._clock() < token.expires_at
         return token.merchant if valid and token is not None else None
+
+    def admit(self, access: str) -> str | None:
+        """Name of the merchant whose access token this is; a token may be good for so many requests only."""
+        merchant = self.merchant(access)
+        most = self._most[merchant] if merchant else None
+        if most is None:
+            return merchant
+        self._requests[access] += 1
+        if self._requests[access] > most:
+            self.revoke(access)
+            return None
+        return merchant
+
+    def revoke(self, value: str) -> None:
+        """End a token."""
+        self._tokens.pop(value, None)
+        self._requests.pop(value, None)
 
     def _grant(self, merchant: str) -> Grant:
         now = self._clock()

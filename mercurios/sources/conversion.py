@@ -7,255 +7,202 @@ A page is read column by column (about 2 ms for 1,000 sale lines). Only where a 
 values looked at one by one. Both ways accept the same values; a test holds them together.
 """
 
-import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from itertools import chain
 from operator import itemgetter
-from types import NoneType
 from typing import Any
 
-import orjson
 import polars as pl
 
-from mercurios.sources.contracts import Contract, Field, Kind
+from mercurios.sources.contracts import Contract, Field, Kind, OnDrift
+from mercurios.sources.personal import scrubbed, told_name
+from mercurios.sources.reading import Breach, is_unicode, read, read_column, reasons, told
+from mercurios.sources.unnamed import note, payload, payload_text, unnamed, unnamed_reasons, variant, variant_text
 
-DAY = r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
-MOMENT = DAY + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
-EXACT = 2**53
-"""Up to here a double holds every whole number; an identifier beyond it has lost digits on its way."""
-_MICROSECONDS = len("2025-03-01T10:11:12.123456")
-_LARGEST_INTEGER = 2**64  # orjson reads larger ones as floats
-_LONGEST_TEXT = 200
+VARIANT = "_variant"
+"""Column with the fields that no contract names, as a JSON object with sorted names; null where there are none."""
+_Record = dict[str, Any]
 _Column = Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A record that broke its contract: its known, not personal fields as JSON, and what is wrong with each."""
+    """A record that broke its contract, and what is wrong with each field.
+
+    record: JSON of the whole record without personal data, for `json.loads`; under a mended contract it converts to
+    the row that the record itself would have given. record_id, day: its key and day of business, where readable.
+    """
 
     record: str
     reasons: tuple[str, ...]
+    record_id: str | None = None
+    day: date | None = None
 
 
 @dataclass(frozen=True)
 class Converted:
-    """One page: sound records as a frame (columns as the contract has them), the others, and unknown field names."""
+    """One page: sound records as a frame (columns as the contract has them, then _variant), and the others.
 
-    frame: pl.DataFrame
-    quarantined: tuple[Quarantined, ...]
-    unknown: frozenset[str]
+    present: fields of the contract that some record carried. unknown: JSON kind by the name of a field that no
+    contract names, of nested records as `positions[].name`; `withheld text` where values were not kept. breaches:
+    records whose value broke its kind or was missing though required, by field. rows: records, sound or not.
+    """
 
-
-class _Breach(Exception):
-    """A column or a value that is not what the contract says."""
+    frame: pl.DataFrame = field(repr=False)
+    quarantined: tuple[Quarantined, ...] = field(repr=False)
+    present: frozenset[str]
+    unknown: Mapping[str, str]
+    breaches: Mapping[str, int]
+    rows: int
 
 
 def convert(contract: Contract, records: Sequence[object]) -> Converted:
-    """Hold records against their contract. Every record ends in the frame or among the quarantined, in order."""
-    objects = [record for record in records if type(record) is dict]
-    strangers = [_stranger(record) for record in records if type(record) is not dict]
-    unknown = frozenset(chain.from_iterable(objects)) - contract.known
+    """Hold records against their contract. Every record ends in the frame or among the quarantined."""
+    objects, strangers, names = _parted(contract, records)
     frame, broken = _columns(contract, objects)
-    if not broken:
-        return Converted(frame, tuple(strangers), unknown)
-    reasons = _reasons(broken, objects)
-    sound = [record for place, record in enumerate(objects) if place not in reasons]
-    rejected = [_quarantined(contract, objects[place], why) for place, why in sorted(reasons.items())]
-    return Converted(_columns(contract, sound)[0], (*strangers, *rejected), unknown)
+    beyond = _beyond(contract, objects, names)
+    why, breaches = _reasons(broken, objects)
+    for place, more in beyond.reasons.items():
+        why.setdefault(place, []).extend(more)
+    variants = beyond.variants
+    if why:
+        sound = [place for place in range(len(objects)) if place not in why]
+        frame, _ = _columns(contract, [objects[place] for place in sound])
+        variants = [variants[place] for place in sound] if variants else []
+    return Converted(
+        frame.hstack([_variant_column(variants, frame.height)]),
+        (*strangers, *(_quarantined(contract, objects[place], why[place], broken) for place in sorted(why))),
+        present=names & contract.known,
+        unknown=beyond.kinds,
+        breaches=breaches,
+        rows=len(records),
+    )
 
 
-def _columns(contract: Contract, records: list[dict[str, Any]]) -> tuple[pl.DataFrame, list[Field]]:
+def _parted(contract: Contract, records: Sequence[object]) -> tuple[list[_Record], list[Quarantined], frozenset[str]]:
+    """The records that are JSON objects, the others as quarantined ones, and the names that the former carry."""
+    objects = [record for record in records if type(record) is dict]
+    names = frozenset[str]().union(*objects)
+    if len(objects) == len(records) and set(map(type, names)) <= {str}:
+        return objects, [], names
+    others = [_stranger(contract, record) for record in records if not _is_object(record)]
+    objects = [record for record in objects if _is_object(record)]
+    return objects, others, frozenset[str]().union(*objects)
+
+
+def _is_object(record: object) -> bool:
+    return type(record) is dict and set(map(type, record)) <= {str}
+
+
+def _columns(contract: Contract, records: list[_Record]) -> tuple[pl.DataFrame, list[Field]]:
     """Typed columns of those fields that keep their contract, and the fields that do not."""
     series, broken = [], []
-    for field, values in zip(contract.kept, _values(contract, records), strict=True):
+    for each, values in zip(contract.kept, _values(contract, records), strict=True):
         try:
-            series.append(_series(field, values))
-        except _Breach:
-            broken.append(field)
+            series.append(read_column(each, values))
+        except Breach:
+            broken.append(each)
     return pl.DataFrame(series), broken
 
 
-def _values(contract: Contract, records: list[dict[str, Any]]) -> list[_Column]:
-    names = [field.name for field in contract.kept]
+def _values(contract: Contract, records: list[_Record]) -> list[_Column]:
+    names = [each.name for each in contract.kept]
     if records and len(names) > 1:
         with suppress(KeyError):  # the common case, in which no field is absent
             return list(zip(*map(itemgetter(*names), records), strict=True))
     return [[record.get(name) for record in records] for name in names]
 
 
-def _series(field: Field, values: _Column) -> pl.Series:
-    kinds = set(map(type, values))
-    if NoneType in kinds and not field.is_nullable:
-        raise _Breach
-    if field.is_key and "" in values:
-        raise _Breach
-    column = _read_column(field, values, kinds - {NoneType})
-    if column is None:
-        column = pl.Series([None if value is None else _read(field, value) for value in values], dtype=field.kind.dtype)
-    return column.alias(field.column)
+def _variant_column(variants: Sequence[str | None], height: int) -> pl.Series:
+    return pl.Series(VARIANT, variants, dtype=pl.String) if variants else pl.Series(VARIANT, [None] * height, pl.String)
 
 
-def _read_column(field: Field, values: _Column, kinds: set[type]) -> pl.Series | None:
-    """The whole column at once, or None when its values have to be looked at one by one."""
-    if not kinds <= _EXPECTED[field.kind]:
-        return None
-    try:
-        return _COLUMNS[field.kind](values, kinds)
-    except (TypeError, OverflowError, pl.exceptions.InvalidOperationError):
-        return None
-
-
-def _texts(values: _Column, _kinds: set[type]) -> pl.Series:
-    return pl.Series(values, dtype=pl.String)
-
-
-def _booleans(values: _Column, _kinds: set[type]) -> pl.Series:
-    return pl.Series(values, dtype=pl.Boolean)
-
-
-def _numbers(values: _Column, _kinds: set[type]) -> pl.Series | None:
-    column = pl.Series(values, dtype=pl.Float64)
-    return column if column.is_finite().all() else None
-
-
-def _integers(values: _Column, kinds: set[type]) -> pl.Series | None:
-    if kinds != {float}:
-        return pl.Series(values, dtype=pl.Int64)
-    column = pl.Series(values, dtype=pl.Float64)
-    is_whole = (column == column.floor()) & (column.abs() <= EXACT)
-    return column.cast(pl.Int64) if is_whole.all() else None
-
-
-def _moments(values: _Column, _kinds: set[type]) -> pl.Series | None:
-    column = pl.Series(values, dtype=pl.String)
-    if not column.str.contains(f"^{MOMENT}$").all():
-        return None
-    return column.str.slice(0, _MICROSECONDS).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us")
-
-
-_EXPECTED: dict[Kind, set[type]] = {
-    Kind.TEXT: {str},
-    Kind.CODE: {str},
-    Kind.INTEGER: {int, float},
-    Kind.NUMBER: {int, float},
-    Kind.BOOLEAN: {bool},
-    Kind.TIMESTAMP: {str},
-}
-_COLUMNS: dict[Kind, Callable[[_Column, set[type]], pl.Series | None]] = {
-    Kind.TEXT: _texts,
-    Kind.CODE: _texts,
-    Kind.INTEGER: _integers,
-    Kind.NUMBER: _numbers,
-    Kind.BOOLEAN: _booleans,
-    Kind.TIMESTAMP: _moments,
-}
-
-
-def _read(field: Field, value: object) -> object:
-    """One value that is not null; raises _Breach."""
-    return _READERS[field.kind](value)
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise _Breach
-    return value
-
-
-def _code(value: object) -> str:
-    return value if type(value) is str else str(_integer(value))
-
-
-def _integer(value: object) -> int:
-    if type(value) is float and value.is_integer() and abs(value) <= EXACT:
-        return int(value)
-    if type(value) is int and -(2**63) <= value < 2**63:
-        return value
-    raise _Breach
-
-
-def _number(value: object) -> float:
-    if type(value) is float and math.isfinite(value):
-        return value
-    if type(value) is int and abs(value) < _LARGEST_INTEGER:
-        return float(value)
-    raise _Breach
-
-
-def _boolean(value: object) -> bool:
-    if type(value) is not bool:
-        raise _Breach
-    return value
-
-
-def _moment(value: object) -> datetime:
-    if type(value) is not str or not re.fullmatch(f"{MOMENT}|{DAY}", value):  # a day alone is its midnight
-        raise _Breach
-    try:
-        return datetime.fromisoformat(value[:_MICROSECONDS])
-    except ValueError as error:
-        raise _Breach from error
-
-
-_READERS: dict[Kind, Callable[[object], object]] = {
-    Kind.TEXT: _text,
-    Kind.CODE: _code,
-    Kind.INTEGER: _integer,
-    Kind.NUMBER: _number,
-    Kind.BOOLEAN: _boolean,
-    Kind.TIMESTAMP: _moment,
-}
-
-
-def _reasons(broken: list[Field], records: list[dict[str, Any]]) -> dict[int, list[str]]:
-    """What is wrong with each record, by its place, over all fields that broke."""
-    reasons: dict[int, list[str]] = {}
-    for field in broken:
+def _reasons(broken: Iterable[Field], records: list[_Record]) -> tuple[dict[int, list[str]], dict[str, int]]:
+    """What is wrong with each record, by its place, over all fields that broke; and in how many each of them did."""
+    why: dict[int, list[str]] = {}
+    breaches: dict[str, int] = {}
+    for each in broken:
         for place, record in enumerate(records):
-            if reason := _reason(field, record):
-                reasons.setdefault(place, []).append(reason)
-    return reasons
+            if found := list(reasons(each, record)):
+                why.setdefault(place, []).extend(found)
+                breaches[each.name] = breaches.get(each.name, 0) + 1
+    return why, breaches
 
 
-def _reason(field: Field, record: dict[str, Any]) -> str | None:
-    value = record.get(field.name)
-    if value is None:
-        got = "null" if field.name in record else "nothing"
-        return None if field.is_nullable else f"{field.name}: expected {field.kind.value}, got {got}"
-    if field.is_key and value == "":
-        return f"{field.name}: expected {field.kind.value}, got empty text"
+@dataclass(frozen=True)
+class _Beyond:
+    """What the records of a page carry beyond their contract; reasons by place, variants empty where none has any."""
+
+    variants: list[str | None] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+
+
+def _beyond(contract: Contract, records: list[_Record], names: frozenset[str]) -> _Beyond:
+    beyond = _Beyond()
+    if names <= contract.known and not any(_has_more(each, records) for each in contract.kept):
+        return beyond
+    for place, record in enumerate(records):
+        fields = variant(contract, record)
+        for name, kind in unnamed(contract, record, fields).items():
+            note(beyond.kinds, name, kind)
+        text, why = _stored(contract, record, fields)
+        beyond.variants.append(text)
+        if why:
+            beyond.reasons[place] = why
+    return beyond
+
+
+def _has_more(field: Field, records: list[_Record]) -> bool:
+    """Whether a nested record carries more than its contract names."""
+    if field.of is None:
+        return False
+    arrays = (record.get(field.name) for record in records)
+    items = (item for items in arrays if type(items) is list for item in items if type(item) is dict)
+    return not field.of.known.issuperset(chain.from_iterable(items))
+
+
+def _stored(contract: Contract, record: _Record, fields: Mapping[str, object]) -> tuple[str | None, list[str]]:
+    """The record's _variant, or why it cannot have one."""
+    if contract.on_drift is OnDrift.QUARANTINE:
+        return None, list(unnamed_reasons(contract, record))
     try:
-        _read(field, value)
-    except _Breach:
-        return f"{field.name}: expected {field.kind.value}, got {_told(value)}"
-    return None
+        return variant_text(fields), []
+    except ValueError:
+        return None, [
+            f"{told_name(name)}: expected JSON, got what is none" for name in fields if _is_no_json(fields, name)
+        ]
 
 
-def _told(value: object) -> str:
-    """A value without its content, which may be anything; only numbers are told, as they are what is wrong."""
-    if type(value) in {int, float}:
-        return f"number {value}"
-    names = {str: "other text", bool: "boolean", dict: "object", list: "array", NoneType: "null"}
-    return names.get(type(value), "something else")
+def _is_no_json(fields: Mapping[str, object], name: str) -> bool:
+    try:
+        variant_text({name: fields[name]})
+    except ValueError:
+        return True
+    return False
 
 
-def _quarantined(contract: Contract, record: dict[str, Any], reasons: list[str]) -> Quarantined:
-    kept = {field.name: _plain(record[field.name]) for field in contract.kept if field.name in record}
-    return Quarantined(orjson.dumps(kept).decode(), tuple(reasons))
+def _quarantined(contract: Contract, record: _Record, why: list[str], broken: list[Field]) -> Quarantined:
+    kept = payload(contract, record, broken)
+    return Quarantined(kept, tuple(why), _record_id(contract, record), _day(contract, record))
 
 
-def _stranger(record: object) -> Quarantined:
-    return Quarantined("null", (f"record: expected object, got {_told(record)}",))
+def _record_id(contract: Contract, record: _Record) -> str | None:
+    value = next((record.get(each.name) for each in contract.kept if each.is_key), None)
+    return value if type(value) is str and value and is_unicode(value) else None
 
 
-def _plain(value: object) -> object:
-    """What may be kept of a value: nested things could hold anything and are named only."""
-    if type(value) in {dict, list}:
-        return f"<{_told(value)}>"
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        return str(value)
-    return value[:_LONGEST_TEXT] if type(value) is str else value
+def _day(contract: Contract, record: _Record) -> date | None:
+    try:
+        moment = read(Field("day", Kind.TIMESTAMP), record.get(contract.day or ""))
+    except Breach:
+        return None
+    return moment.date() if isinstance(moment, datetime) else None
+
+
+def _stranger(contract: Contract, record: object) -> Quarantined:
+    kept = None if contract.is_personal else scrubbed(record)
+    return Quarantined(payload_text(kept), (f"record: expected object, got {told(record)}",))

@@ -2,30 +2,38 @@
 
     with ProHandel(tenant) as source:
         for page in source.read("sale"):
-            print(page.number, len(page.records))
+            print(page.start, len(page.records))
 
-Facts and open points about the API are in the reference. There is no total count and no verified filter, so an entity
-is always read in full, until the server says that no more pages are available.
+Facts and open points about the API are in the reference. There is no total count, so an entity is read until the
+server says that no more pages are available. No filter is verified: a window is asked for only where the tenant file
+names the parameters, and whether the server kept to it is for the reader to see.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
 import httpx
-import orjson
 
-from mercurios.errors import AuthenticationFailed, MalformedPage, SourceError
-from mercurios.sources import Page
+from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage
+from mercurios.sources import EVERYTHING, Page, Window
+from mercurios.sources.connection import Connection
 from mercurios.sources.contracts import CONTRACTS, Contract
-from mercurios.sources.prohandel_tokens import TokenKeeper
-from mercurios.sources.retrying import Patience, send
-from mercurios.tenancy import Tenant
+from mercurios.sources.paging import PageSize, Sheet, records_from
+from mercurios.sources.prohandel_pages import Ask, read_sheet
+from mercurios.sources.prohandel_tokens import TokenKeeper, Tokens
+from mercurios.sources.retrying import Patience, TooHeavy, persist
+from mercurios.tenancy import ProHandelSource, Tenant
 
-MOST_EMPTY_PAGES = 20
-"""A server that promises more than this many times in a row and sends nothing is not believed any longer."""
-_TOLD_BYTES = 60
+MOST_IDLE_PAGES = 20
+"""A server that sends nothing, or the same page, more than this many times in a row and promises more is not believed
+any longer."""
+MOST_SIZES = 16
+"""A server that speaks of another page size this often over one page is not believed any longer."""
+
+
+class _TokenRefused(Exception):
+    """The server answers 401."""
 
 
 class ProHandel:
@@ -35,13 +43,15 @@ class ProHandel:
         self, tenant: Tenant, *, patience: Patience | None = None, transport: httpx.BaseTransport | None = None
     ) -> None:
         """Bind the source to a tenant; nothing is sent before the first `read`. `transport` is for tests."""
-        self._tenant = tenant
-        self._patience = patience or Patience()
-        self._client = httpx.Client(timeout=self._patience.timeout_seconds, transport=transport)
-        self._keeper = TokenKeeper(tenant.source, self._client, self._patience)
+        if not isinstance(tenant.source, ProHandelSource):
+            raise ConfigError(f"tenant {tenant.id}: expected a source of the kind prohandel, got another")
+        self._tenant_id = tenant.id
+        self._settings = tenant.source
+        self._connection = Connection(tenant.id, tenant.source, patience or Patience(), transport)
+        self._keeper = TokenKeeper(tenant.source, self._connection)
 
     def __repr__(self) -> str:
-        return f"ProHandel(tenant={self._tenant.id!r}, auth_url={self._tenant.source.auth_url!r})"
+        return f"ProHandel(tenant={self._tenant_id!r}, auth_url={self._settings.auth_url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -53,96 +63,121 @@ class ProHandel:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._connection.close()
 
     @property
     def tenant_id(self) -> str:
         """The tenant whose records come from here."""
-        return self._tenant.id
+        return self._tenant_id
 
     @property
     def contracts(self) -> Mapping[str, Contract]:
         """The entities that can be read, by name."""
         return CONTRACTS
 
-    def read(self, entity: str) -> Iterator[Page]:
-        """Stream all records of an entity, one page at a time, in the server's order.
+    @property
+    def is_listing(self) -> bool:
+        """What a read without bounds does not list is gone."""
+        return True
 
-        Raises AuthenticationFailed (key, secret or permission), SourceUnavailable (no answer within the patience),
-        MalformedPage (an answer that is no page, or pages without an end).
+    @property
+    def calls(self) -> int:
+        """Number of calls sent so far, logins and repeats included."""
+        return self._connection.calls
+
+    def can_read(self, entity: str, window: Window) -> bool:
+        """Whether the tenant file names the parameters that select these records."""
+        try:
+            self._selected(entity, window)
+        except ConfigError:
+            return False
+        return True
+
+    def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
+        """Stream records of an entity in the server's order, one page at a time, from record `start` on.
+
+        Raises AuthenticationFailed (key, secret or token), NotOffered, SourceUnavailable (no answer within the
+        patience), MalformedPage (an answer that is no page, or pages without an end), BudgetSpent, and ConfigError for
+        a window that cannot be read.
         """
-        number, empty = 1, 0
-        while True:
-            response = self._page(entity, number)
-            records = _records(response, entity, number)
-            yield Page(entity, number, records)
-            empty = 0 if records else empty + 1
-            if not _is_more(response, entity, number, len(records)):
-                return
-            if empty > MOST_EMPTY_PAGES:
+        selected = self._selected(entity, window)
+        sizes = PageSize(self._settings.page_size, slow_seconds=self._connection.patience.slow_seconds)
+        end: int | None = start
+        idle, mark = 0, None
+        while end is not None:
+            page, sheet = self._page(entity, selected, end, sizes)
+            idle = idle + 1 if not page.records or sheet.mark == mark else 0
+            end, mark, seconds = page.end, sheet.mark, sheet.seconds
+            if idle > MOST_IDLE_PAGES and end is not None:
                 raise MalformedPage(
-                    f"{entity} page {number}: empty like {empty - 1} before it, and still more are promised"
+                    f"{entity} up to record {end}: {idle} pages in a row without anything new, and still more are "
+                    f"promised; ask ProHandel"
                 )
-            number += 1
+            del sheet
+            yield page
+            del page  # the next page is fetched when this one is gone
+            if end is not None:
+                sizes.served(seconds, end)
 
-    def _page(self, entity: str, number: int) -> httpx.Response:
-        response = self._get(entity, number)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._keeper.renew()
-            response = self._get(entity, number)
-        if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise AuthenticationFailed(
-                f"tenant {self.tenant_id}: {entity} page {number} answered {response.status_code} with a fresh token; "
-                f"the API key may lack the permission to read {entity}"
-            )
-        if response.status_code != httpx.codes.OK:
-            raise SourceError(
-                f"tenant {self.tenant_id}: {entity} page {number}: expected 200, got {response.status_code} from "
-                f"{response.request.url.host}; check that this merchant's API offers {entity}"
-            )
-        return response
-
-    def _get(self, entity: str, number: int) -> httpx.Response:
-        tokens = self._keeper.current()
-        request = self._client.build_request(
-            "GET",
-            f"{tokens.api_url}/{entity}",
-            params={"page": number, "pagesize": self._tenant.source.page_size},
-            headers={"Authorization": f"Bearer {tokens.access}", "Accept": "application/json"},
+    def _selected(self, entity: str, window: Window) -> dict[str, str]:
+        """The window as query parameters; ConfigError where the contract or the tenant file has none for it."""
+        contract, names = CONTRACTS.get(entity), self._settings.filters
+        changed, day = (contract.changed_column, contract.day_column) if contract else (None, None)
+        bounds = (
+            ("changed_from", window.changed_from, names.changed_from, changed),
+            ("day_from", window.day_from, names.day_from, day),
+            ("day_until", window.day_until, names.day_until, day),
         )
-        return send(self._client, request, self._patience)
+        selected = {}
+        for bound, value, name, column in bounds:
+            if value is None:
+                continue
+            if not name or not column:
+                raise ConfigError(
+                    f"tenant {self._tenant_id}: {entity} cannot be read by {bound}; expected a name for it under "
+                    f"filters in the tenant file, and an entity that has such a field"
+                )
+            selected[name] = value.isoformat()
+        return selected
 
+    def _page(self, entity: str, selected: Mapping[str, str], offset: int, sizes: PageSize) -> tuple[Page, Sheet]:
+        """The page that holds the record at `offset`, from there on."""
+        for _ in range(MOST_SIZES):
+            sheet = self._sheet(entity, selected, offset, sizes)
+            span = sizes.span(sheet, offset)
+            if span is not None:
+                records = records_from(sheet, span, offset)
+                return Page(entity, offset, span.stop if sheet.is_more else None, records), sheet
+        raise MalformedPage(f"{entity} record {offset}: the server speaks of another page size with every answer")
 
-def _records(response: httpx.Response, entity: str, number: int) -> list[object]:
-    answered = response.headers.get("X-Page", str(number))
-    if answered != str(number):
-        raise MalformedPage(f"{entity}: expected page {number}, got page {answered[:10]}")
-    try:
-        records = orjson.loads(response.content)
-    except orjson.JSONDecodeError as error:
-        kind = response.headers.get("Content-Type", "nothing")[:40]
-        raise MalformedPage(
-            f"{entity} page {number}: expected a JSON array, got {len(response.content)} bytes ({kind}), no JSON "
-            f"at {error.pos}, beginning {_told(response.content)!r}; run again, then ask ProHandel"
-        ) from None
-    if not isinstance(records, list):
-        raise MalformedPage(f"{entity} page {number}: expected a JSON array, got {type(records).__name__}")
-    return records
+    def _sheet(self, entity: str, selected: Mapping[str, str], offset: int, sizes: PageSize) -> Sheet:
+        """Ask for smaller pages until one comes through."""
+        while True:
+            ask = Ask(entity, selected, sizes.number(offset), sizes.current)
+            try:
+                return self._asked(ask, may_shrink=sizes.can_shrink)
+            except TooHeavy:
+                sizes.shrink()
 
+    def _asked(self, ask: Ask, *, may_shrink: bool) -> Sheet:
+        """Ask with the token at hand, and once more with a fresh one when it is refused."""
+        for tokens in (self._keeper.current, self._keeper.renewed):
+            try:
+                return self._persist(ask, tokens(), may_shrink=may_shrink)
+            except _TokenRefused:
+                continue
+        raise AuthenticationFailed(
+            f"tenant {self._tenant_id}: {ask} answered 401 with a fresh token; the API key may lack the permission to "
+            f"read {ask.entity}"
+        )
 
-def _is_more(response: httpx.Response, entity: str, number: int, received: int) -> bool:
-    """What the header says; without it a page that is not full is the last, and without a size only an empty one."""
-    said = str(response.headers.get("X-More-Pages-Available", "")).lower()
-    if not said:
-        size = str(response.headers.get("X-Pagesize", ""))
-        return received >= max(1, int(size)) if size.isdecimal() else received > 0
-    if said not in {"true", "false"}:
-        raise MalformedPage(f"{entity} page {number}: X-More-Pages-Available is neither True nor False: {said[:20]!r}")
-    return said == "true"
+    def _persist(self, ask: Ask, tokens: Tokens, *, may_shrink: bool) -> Sheet:
+        connection, url = self._connection, f"{tokens.api_url}/{ask.entity}"
 
+        def attempt() -> Sheet:
+            answer = connection.send("GET", url, token=tokens.access, params=ask.parameters)
+            if answer.status == httpx.codes.UNAUTHORIZED:
+                raise _TokenRefused
+            return read_sheet(answer, ask)
 
-def _told(body: bytes) -> str:
-    """The first bytes with every quoted text, number and address blanked, as they may be somebody's."""
-    start = body[: _TOLD_BYTES * 4].decode("utf-8", "replace")
-    blanked = re.sub(r'"[^"]*("|$)', '"…"', start)
-    return re.sub(r"[0-9]+|\S+@\S+", "#", blanked)[:_TOLD_BYTES]
+        return persist(attempt, connection.patience, may_shrink=may_shrink)

@@ -1,6 +1,6 @@
 """Tokens of the ProHandel API: log in, refresh before they end, log in again when a refresh is refused.
 
-    keeper = TokenKeeper(tenant.source, client, patience)
+    keeper = TokenKeeper(tenant.source, connection)
     tokens = keeper.current()
     tokens.api_url, tokens.access
 
@@ -9,24 +9,28 @@ Access tokens live 1800 s, refresh tokens a day; the auth host hands out both an
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from mercurios.errors import AuthenticationFailed, MalformedPage, SourceError
+from mercurios.errors import AuthenticationFailed, MalformedPage, SourceError, SourceUnavailable
 from mercurios.secrets import SecretRef
-from mercurios.sources.retrying import Patience, send
+from mercurios.sources.connection import Answer, Connection
+from mercurios.sources.retrying import persist
 from mercurios.tenancy import ProHandelSource
 
 TOKEN_PATH = "/api/v4/token"
 API_PATH = "/api/v2"
 MARGIN_SECONDS = 60.0
 """A token is renewed this long before it ends, or after half of a life shorter than twice that."""
+REFRESH_TRIES = 2
+"""Nobody has seen a refresh yet: where it does not work, a login does."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One login: bearer values are masked, `renew_at` is on the clock of the keeper's patience."""
+    """One login: bearer values are masked, `renew_at` is on the clock of the connection's patience."""
 
     api_url: str
     access: str = field(repr=False)
@@ -37,10 +41,9 @@ class Tokens:
 class TokenKeeper:
     """Holds the tokens of one merchant."""
 
-    def __init__(self, source: ProHandelSource, client: httpx.Client, patience: Patience) -> None:
+    def __init__(self, source: ProHandelSource, connection: Connection) -> None:
         self._source = source
-        self._client = client
-        self._patience = patience
+        self._connection = connection
         self._tokens: Tokens | None = None
 
     def __repr__(self) -> str:
@@ -49,63 +52,72 @@ class TokenKeeper:
     def current(self) -> Tokens:
         """Tokens that hold for the next request; logs in or refreshes when they would not.
 
-        Raises AuthenticationFailed, SourceUnavailable, or MalformedPage for an answer without tokens.
+        Raises AuthenticationFailed, SourceUnavailable, BudgetSpent, or MalformedPage for an answer without tokens.
         """
-        if self._tokens is None:
-            self._tokens = self._log_in()
-        elif self._patience.clock() >= self._tokens.renew_at:
-            self._tokens = self._renewed(self._tokens)
+        if self._tokens is None or self._connection.patience.clock() >= self._tokens.renew_at:
+            return self.renewed()
         return self._tokens
 
-    def renew(self) -> None:
-        """Replace tokens that the server no longer takes, whatever their age."""
-        self._tokens = self._log_in() if self._tokens is None else self._renewed(self._tokens)
+    def renewed(self) -> Tokens:
+        """New tokens in place of those that the server no longer takes, whatever their age."""
+        self._tokens = self._log_in() if self._tokens is None else self._refreshed(self._tokens)
+        return self._tokens
 
     def _log_in(self) -> Tokens:
         """A login costs the key and secret one trip; they are looked up for it and not kept."""
-        body = {"apiKey": self._source.api_key.reveal(), "secret": self._source.api_secret.reveal()}
-        request = self._client.build_request("POST", self._source.auth_url + TOKEN_PATH, json=body)
-        response = send(self._client, request, self._patience)
-        if response.status_code in {400, 401, 403}:
+        credentials = {"apiKey": self._source.api_key.reveal(), "secret": self._source.api_secret.reveal()}
+        answer = self._post(TOKEN_PATH, json=credentials)
+        if answer.status in {400, 401, 403}:
             raise AuthenticationFailed(
-                f"{request.url.host} refuses the API key or secret ({response.status_code}); "
+                f"{answer.place} refuses the API key or secret ({answer.status}); "
                 f"check {_place(self._source.api_key)} and {_place(self._source.api_secret)}"
             )
-        if response.status_code != httpx.codes.OK:
-            raise SourceError(f"{request.url}: expected 200 with tokens, got {response.status_code}; check auth_url")
-        return self._read(response)
+        if answer.status != httpx.codes.OK:
+            raise SourceError(f"{answer.place}: expected 200 with tokens, got {answer.status}; check auth_url")
+        return self._read(answer)
 
-    def _renewed(self, tokens: Tokens) -> Tokens:
-        request = self._client.build_request(
-            "POST",
-            f"{self._source.auth_url}{TOKEN_PATH}/refresh",
-            headers={"Authorization": f"Bearer {tokens.refresh}"},
-        )
-        response = send(self._client, request, self._patience)
+    def _refreshed(self, tokens: Tokens) -> Tokens:
         try:
-            return self._read(response) if response.status_code == httpx.codes.OK else self._log_in()
-        except MalformedPage:  # the shape of a refresh was never seen; a login's was
+            answer = self._post(f"{TOKEN_PATH}/refresh", token=tokens.refresh, attempts=REFRESH_TRIES)
+            return self._read(answer) if answer.status == httpx.codes.OK else self._log_in()
+        except (MalformedPage, SourceUnavailable):  # the shape of a refresh was never seen; a login's was
             return self._log_in()
 
-    def _read(self, response: httpx.Response) -> Tokens:
+    def _post(
+        self, path: str, *, json: dict[str, str] | None = None, token: str | None = None, attempts: int | None = None
+    ) -> Answer:
+        url = self._source.auth_url + path
+        send = self._connection.send
+        return persist(lambda: send("POST", url, json=json, token=token), self._connection.patience, attempts=attempts)
+
+    def _read(self, answer: Answer) -> Tokens:
         try:
-            body: Any = orjson.loads(response.content)
+            body: Any = orjson.loads(answer.body)
             pair = body["token"]
             access, lifetime = str(pair["token"]["value"]), float(pair["token"]["expiresIn"])
             refresh, host = str(pair["refreshToken"]["value"]), str(body["serverUrl"]).rstrip("/")
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise MalformedPage(
-                f"{response.request.url}: expected token.token, token.refreshToken and serverUrl, got something else "
+                f"{answer.place}: expected token.token, token.refreshToken and serverUrl, got something else "
                 f"({type(error).__name__}); check that auth_url is ProHandel's"
-            ) from error
-        if not host.startswith(("https://", "http://")):
-            raise MalformedPage(f"{response.request.url}: expected a serverUrl with http(s), got {host[:80]!r}")
+            ) from None
         if not all(token.isascii() and token.isprintable() for token in (access, refresh)):
-            raise MalformedPage(f"{response.request.url}: expected tokens of plain characters, got others")
-        if host.startswith("http://") and response.request.url.scheme == "https":
-            raise MalformedPage(f"{response.request.url}: the serverUrl is not https; the token would travel open")
+            raise MalformedPage(f"{answer.place}: expected tokens of plain characters, got others")
+        self._check_host(host, answer.place)
         margin = min(MARGIN_SECONDS, lifetime / 2)
-        return Tokens(host + API_PATH, access, refresh, self._patience.clock() + lifetime - margin)
+        return Tokens(host + API_PATH, access, refresh, self._connection.patience.clock() + lifetime - margin)
+
+    def _check_host(self, text: str, place: str) -> None:
+        """Refuse a host that no token can be sent to, or only openly."""
+        try:
+            urlsplit(text)
+            url = httpx.URL(text)
+        except (ValueError, httpx.InvalidURL):
+            url = httpx.URL("")
+        if url.scheme not in {"https", "http"} or not url.host or url.userinfo or url.query or url.fragment:
+            raise MalformedPage(f"{place}: expected a serverUrl as http(s)://HOST, got something else")
+        if url.scheme == "http" and self._source.auth_url.startswith("https://"):
+            raise MalformedPage(f"{place}: the serverUrl is not https; the token would travel open")
 
 
 def _place(reference: SecretRef) -> str:

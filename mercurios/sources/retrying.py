@@ -1,79 +1,92 @@
 """Patience with a server: repeat what may be repeated, wait as long as it asks for, give up in the end.
 
-    response = send(client, request, Patience(attempts=3))
+    answer = persist(lambda: connection.send("GET", url), Patience(attempts=3))
 
-No answer, 429 and 5xx are repeated: after the server's Retry-After when it sends one, else with exponentially growing
-pauses and jitter.
+A try that may be repeated raises `Again`. The pause before the next one is the server's Retry-After when it sends
+one, else it grows exponentially, with jitter.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
-from mercurios.errors import MalformedPage, SourceUnavailable
+from mercurios.errors import SourceError
 
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
+HEAVY_TRIES = 2
+"""A page that may be too large is asked for this often before a smaller one is."""
+FEW_TRIES = 3
+"""A damaged answer is asked for this often: it may be cut on its way, or it may always look like this."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long to wait for a server. A Retry-After beyond `longest_seconds` ends the attempts."""
+    """How often and how long to wait for a server.
+
+    A Retry-After beyond `longest_seconds` ends the tries. An answer that is not whole after `timeout_seconds` is none;
+    a page that takes longer than `slow_seconds` is taken, and smaller ones are asked for.
+    """
 
     attempts: int = 6
     first_seconds: float = 0.5
     longest_seconds: float = 60.0
     timeout_seconds: float = 60.0
+    slow_seconds: float = 20.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
 
-class _Refused(SourceUnavailable):
-    """One attempt that came to nothing; `wait_seconds` is what the server asked for, if it did."""
+class Again(Exception):
+    """A try that came to nothing, and what is raised when no other is made.
 
-    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_seconds = wait_seconds
-
-
-def send(client: httpx.Client, request: httpx.Request, patience: Patience) -> httpx.Response:
-    """Send a request until it is answered with anything but 429 or 5xx.
-
-    Raises SourceUnavailable naming host, path and last answer when the attempts are used up.
+    wait_seconds: what the server asked for, if it did. is_heavy: a smaller page may come through. tries: how many such
+    tries are enough, when fewer than the patience has.
     """
 
+    def __init__(
+        self, error: SourceError, *, wait_seconds: float | None = None, is_heavy: bool = False, tries: int | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait_seconds = wait_seconds
+        self.is_heavy = is_heavy
+        self.tries = tries
+
+
+class TooHeavy(Exception):
+    """What was asked for may be too much at once."""
+
+
+def persist(
+    attempt: Callable[[], T], patience: Patience, *, attempts: int | None = None, may_shrink: bool = False
+) -> T:
+    """Repeat an attempt as long as it raises Again and the patience lasts.
+
+    Raises the error of the last try; TooHeavy instead, and earlier, when a smaller page may help and `may_shrink`.
+    """
+    most = attempts or patience.attempts
+
+    def is_enough(state: RetryCallState) -> bool:
+        again = _raised(state)
+        tries = [most, again.tries or most, HEAVY_TRIES if may_shrink and again.is_heavy else most]
+        return state.attempt_number >= min(tries)
+
     def may_repeat(error: BaseException) -> bool:
-        return isinstance(error, _Refused) and (error.wait_seconds or 0) <= patience.longest_seconds
+        return isinstance(error, Again) and (error.wait_seconds or 0) <= patience.longest_seconds
 
     retrying = Retrying(
-        retry=retry_if_exception(may_repeat),
-        wait=_wait(patience),
-        stop=stop_after_attempt(patience.attempts),
-        sleep=patience.sleep,
-        reraise=True,
+        retry=retry_if_exception(may_repeat), wait=_wait(patience), stop=is_enough, sleep=patience.sleep, reraise=True
     )
-    return retrying(_attempt, client, request)
-
-
-def _attempt(client: httpx.Client, request: httpx.Request) -> httpx.Response:
-    place = f"{request.method} {request.url.host}{request.url.path}"
     try:
-        response = client.send(request)
-    except httpx.TransportError as error:
-        raise _Refused(f"{place}: no answer ({type(error).__name__}); check host and network") from error
-    except httpx.DecodingError as error:
-        raise MalformedPage(
-            f"{place}: a body that cannot be decoded; check what stands between here and there"
-        ) from error
-    if response.status_code == _TOO_MANY_REQUESTS or response.status_code >= _SERVER_ERROR:
-        pause = retry_after_seconds(response.headers)
-        asked = "" if pause is None else f" and asks to wait {pause:.0f} s"
-        raise _Refused(f"{place}: the server answers {response.status_code}{asked}; run again later", pause)
-    return response
+        return retrying(attempt)
+    except Again as again:
+        raise (TooHeavy() if may_shrink and again.is_heavy else again.error) from again.__cause__
 
 
 def _wait(patience: Patience) -> Callable[[RetryCallState], float]:
@@ -82,11 +95,16 @@ def _wait(patience: Patience) -> Callable[[RetryCallState], float]:
     )
 
     def seconds(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait_seconds if isinstance(error, _Refused) else None
+        asked = _raised(state).wait_seconds
         return growing(state) if asked is None else asked
 
     return seconds
+
+
+def _raised(state: RetryCallState) -> Again:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, Again)
+    return error
 
 
 def retry_after_seconds(headers: httpx.Headers) -> float | None:

@@ -3,7 +3,7 @@
     with DuckDBWarehouse.open("duckdb:///var/warehouse.duckdb") as warehouse:
         warehouse.ensure(SALES)
         with warehouse.load(Batch("north", "b1", "sale", SALES, as_of)) as load:
-            load.stage(rows)
+            load.stage([rows])
             counts = load.commit(extracted=rows.num_rows, finished_at=as_of)
         warehouse.table("raw.prohandel_sale")
 
@@ -11,7 +11,7 @@ Only operators, jobs and flows hold a warehouse; who asks a question reads a rel
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -24,7 +24,8 @@ from mercurios.errors import WarehouseError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MOMENT = pa.timestamp("us")
-ROW_HASH, BATCH_ID, EXTRACTED_AT, SEQUENCE = "_row_hash", "_batch_id", "_extracted_at", "_seq"
+BATCH_ID, EXTRACTED_AT, ROW_HASH, SEQUENCE = "_batch_id", "_extracted_at", "_row_hash", "_seq"
+DELETED_AT, VARIANT, KEY_HASH = "_deleted_at", "_variant", "_key_hash"
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,24 @@ def table_spec(name: str, key: str, columns: dict[str, pa.DataType]) -> TableSpe
 
 
 def raw_table(name: str, key: str, columns: dict[str, pa.DataType]) -> TableSpec:
-    """Declare a table that batches are merged into: after its own columns come batch, extraction and row hash."""
-    meta = {BATCH_ID: pa.string(), EXTRACTED_AT: MOMENT, ROW_HASH: pa.string()}
+    """Declare a table that batches are merged into.
+
+    After its own columns come: _variant (JSON object of fields no contract names), _batch_id and _extracted_at (who
+    wrote the row as it is), _row_hash, _key_hash (64 bits of the key, so that a key is looked for without reading
+    texts), and _deleted_at (UTC; null while the record is alive).
+    """
+    meta = {
+        VARIANT: pa.string(),
+        BATCH_ID: pa.string(),
+        EXTRACTED_AT: MOMENT,
+        ROW_HASH: pa.string(),
+        KEY_HASH: pa.int64(),
+        DELETED_AT: MOMENT,
+    }
     return table_spec(name, key, columns | meta)
 
 
-_COUNTS = ("extracted", "loaded", "quarantined", "inserted", "updated", "unchanged", "duplicates")
+_COUNTS = ("extracted", "loaded", "quarantined", "inserted", "updated", "unchanged", "duplicates", "deleted")
 BATCHES = table_spec(
     "ops.batches",
     "batch_id",
@@ -74,50 +87,83 @@ BATCHES = table_spec(
         **dict.fromkeys(_COUNTS, pa.int64()),
         "started_at": MOMENT,
         "finished_at": MOMENT,
+        "scope": pa.string(),
     },
 )
 QUARANTINE = table_spec(
     "ops.quarantine",
-    "batch_id",
+    "entity record_hash batch_id",
     {
-        "batch_id": pa.string(),
         "entity": pa.string(),
+        "record_hash": pa.string(),
+        "batch_id": pa.string(),
+        "record_id": pa.string(),
+        "day": pa.date32(),
         "record": pa.string(),
         "reasons": pa.string(),
         "quarantined_at": MOMENT,
+        "last_batch_id": pa.string(),
+        "last_seen_at": MOMENT,
+        "resolved_by": pa.string(),
+        "resolved_at": MOMENT,
     },
 )
+"""One row per broken record: first and last batch that met it, and the batch after which it was no longer open."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A day's state to keep beside the merged rows; a later one of the same day replaces it.
+    """A day's state of the living rows, kept beside them; a later one of the same day replaces it.
 
-    table: has a column `snapshot_on`, the others come from the batch. unless: boolean column of rows to leave out.
+    table: has a column `snapshot_on`, the others come from the batch's table.
     """
 
     table: TableSpec
     on: date
-    unless: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The part of a table that a batch has read completely: what is in it and did not come is gone at the source.
+
+    column: the timestamp column by which it is bounded, `first` to before `until`; None where it is the whole table.
+    """
+
+    column: str | None = None
+    first: date | None = None
+    until: date | None = None
+
+    def __str__(self) -> str:
+        """`everything`, or the days as an ISO 8601 interval, an open end as `..`."""
+        return "everything" if self.column is None else f"{self.first or '..'}/{self.until or '..'}"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """All records of one entity of one tenant, read in one go. `started_at` carries a time zone."""
+    """Records of one entity of one tenant, read in one go. `started_at` carries a time zone.
+
+    scope: None when the batch brings records and says nothing of those it does not bring.
+    changed_column: timestamp column that tells which of two versions in the batch is newer, where the entity has one.
+    deleted_column: boolean column by which the source marks a record as deleted, where it has one.
+    """
 
     tenant_id: str
     batch_id: str
     entity: str
     table: TableSpec
     started_at: datetime
+    scope: Scope | None = None
     snapshot: Snapshot | None = None
+    changed_column: str | None = None
+    deleted_column: str | None = None
 
 
 @dataclass(frozen=True)
 class Counts:
     """Rows of a batch. extracted = loaded + quarantined, loaded = inserted + updated + unchanged + duplicates.
 
-    duplicates: rows whose key came again later in the batch; the last one counts.
+    duplicates: rows whose key came more than once in the batch; the newest counts. deleted: rows of the scope that did
+    not come and were alive.
     """
 
     extracted: int
@@ -127,6 +173,7 @@ class Counts:
     updated: int
     unchanged: int
     duplicates: int
+    deleted: int
 
 
 @dataclass(frozen=True)
@@ -139,29 +186,48 @@ class StoredBatch:
     counts: Counts
     started_at: datetime
     finished_at: datetime
+    scope: str | None
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """One record for ops.quarantine: JSON without personal fields, and the reasons."""
+    """One record for ops.quarantine: JSON without personal fields, and all reasons.
+
+    record_id, day: the record's key and day of business as far as they could be read.
+    """
 
     record: str
     reasons: tuple[str, ...]
+    record_id: str | None = None
+    day: date | None = None
 
 
 class Load(Protocol):
     """A batch on its way in: staged beside the tables, in them all at once or not at all."""
 
-    def stage(self, rows: pa.Table) -> None:
-        """Put rows aside; columns are the table's own, without tenant_id, _batch_id, _extracted_at and _row_hash."""
+    def stage(self, chunks: Iterable[pa.Table]) -> None:
+        """Put rows aside; columns are the table's own and _variant, without tenant_id and the other meta columns."""
 
     def reject(self, records: Sequence[Rejected]) -> None:
         """Put records aside for the quarantine."""
 
-    def commit(self, extracted: int, finished_at: datetime) -> Counts:
-        """Merge, quarantine, snapshot and account for the batch in one transaction.
+    def missing(self) -> int:
+        """Number of living rows of the scope that were neither staged nor rejected; 0 without a scope."""
 
-        Rows that are there with the same hash stay as they are, to the byte.
+    def commit(
+        self,
+        extracted: int,
+        finished_at: datetime,
+        *,
+        deletes: bool = True,
+        beside: Mapping[TableSpec, pa.Table] | None = None,
+    ) -> Counts:
+        """Merge, delete, quarantine, snapshot and account for the batch in one transaction.
+
+        Rows that are there, alive, with the same hash stay as they are, to the byte. A row whose record the source
+        marks as deleted, or (with `deletes`) that is missing from the scope, gets a _deleted_at and keeps its values;
+        one that comes again is alive again. Quarantined records that are loaded, replaced or gone are resolved.
+        beside: rows (columns without tenant_id) of other tables, which replace the tenant's rows of the same key.
         Raises BatchMismatch when `extracted` is not what was staged and rejected; nothing is changed then.
         """
 
@@ -170,13 +236,22 @@ class Warehouse(Protocol):
     """What jobs need of a warehouse. Not for several threads at once."""
 
     def ensure(self, *tables: TableSpec) -> None:
-        """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
+        """Create what is missing of these tables, their columns and schemas, ops.batches and ops.quarantine."""
 
     def load(self, batch: Batch) -> AbstractContextManager[Load]:
         """Open a batch; leaving the block without `commit` leaves the tables untouched."""
 
     def replace(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
         """Make `rows` (columns without tenant_id) all that the table has of the tenant, in one transaction."""
+
+    def merge(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
+        """Make `rows` (columns without tenant_id) replace the tenant's rows of the same key, in one transaction."""
+
+    def rows(self, table: TableSpec, tenant_id: str) -> pa.Table:
+        """All rows of one tenant, as declared; empty when the table is not there yet."""
+
+    def forget(self, tenant_id: str) -> Mapping[str, int]:
+        """Delete all rows of a tenant from every table of `raw` and `ops`; returns rows deleted by table."""
 
     def table(self, name: str) -> pa.Table:
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""

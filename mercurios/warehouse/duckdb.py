@@ -5,15 +5,17 @@
 Three slashes and a relative path, four and an absolute one, as SQLAlchemy has it; `duckdb:///:memory:` keeps nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pyarrow as pa
 
 from mercurios.errors import ConfigError, WarehouseBusy, WarehouseError
-from mercurios.warehouse.sql import Row, SqlWarehouse
+from mercurios.warehouse.engine import Row
+from mercurios.warehouse.sql import SqlWarehouse
 
 SCHEME = "duckdb:///"
 _CHUNK = "_arriving"
@@ -22,7 +24,7 @@ _CHUNK = "_arriving"
 class DuckDBWarehouse(SqlWarehouse):
     """The warehouse in a DuckDB file."""
 
-    types: Mapping[pa.DataType, str] = {
+    types: ClassVar[Mapping[pa.DataType, str]] = {
         pa.string(): "varchar",
         pa.int64(): "bigint",
         pa.float64(): "double",
@@ -30,6 +32,7 @@ class DuckDBWarehouse(SqlWarehouse):
         pa.timestamp("us"): "timestamp",
         pa.date32(): "date",
     }
+    stored_types = types
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, place: str) -> None:
         self._connection = connection
@@ -65,17 +68,18 @@ class DuckDBWarehouse(SqlWarehouse):
         with self._translated():
             return self._connection.execute(statement, list(parameters)).fetchall()
 
-    def _fetch(self, statement: str) -> pa.Table:
+    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         with self._translated():
-            return self._connection.sql(statement).to_arrow_table()
+            return self._connection.sql(statement, params=list(parameters)).to_arrow_table()
 
-    def _append(self, table: str, rows: pa.Table) -> None:
-        with self._translated():
-            self._connection.register(_CHUNK, rows)
-            try:
-                self._connection.execute(f"insert into {table} by name from {_CHUNK}")
-            finally:
-                self._connection.unregister(_CHUNK)
+    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+        for chunk in chunks:
+            with self._translated():
+                self._connection.register(_CHUNK, chunk)
+                try:
+                    self._connection.execute(f"insert into {table} by name from {_CHUNK}")
+                finally:
+                    self._connection.unregister(_CHUNK)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -8,12 +8,13 @@ stage of their table (PUT, then COPY INTO).
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow as pa
@@ -21,7 +22,8 @@ import pyarrow.parquet as pq
 
 from mercurios.errors import ConfigError, WarehouseError
 from mercurios.warehouse import BATCHES, TableSpec
-from mercurios.warehouse.sql import Row, SqlWarehouse, plain_type
+from mercurios.warehouse.engine import Row
+from mercurios.warehouse.sql import SqlWarehouse, plain_type
 
 if TYPE_CHECKING:
     from prefect_snowflake import SnowflakeConnector
@@ -82,13 +84,18 @@ class Endpoint:
 class SnowflakeWarehouse(SqlWarehouse):
     """The warehouse in a Snowflake database."""
 
-    types: Mapping[pa.DataType, str] = {
+    types: ClassVar[dict[pa.DataType, str]] = {
         pa.string(): "varchar",
         pa.int64(): "bigint",
         pa.float64(): "double",
         pa.bool_(): "boolean",
         pa.timestamp("us"): "timestamp_ntz",
         pa.date32(): "date",
+    }
+    stored_types: ClassVar[Mapping[pa.DataType, str]] = types | {
+        pa.string(): "text",
+        pa.int64(): "number",
+        pa.float64(): "float",
     }
 
     def __init__(self, connector: "SnowflakeConnector", connection: Any) -> None:
@@ -131,20 +138,28 @@ class SnowflakeWarehouse(SqlWarehouse):
             rows: list[Row] = cursor.execute(statement, tuple(parameters) or None).fetchall()
             return rows
 
-    def _fetch(self, statement: str) -> pa.Table:
+    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         with self._translated(), self._connection.cursor() as cursor:
-            return cursor.execute(statement).fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)
+            cursor.execute(statement, tuple(parameters) or None)
+            return cursor.fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)
 
-    def _append(self, table: str, rows: pa.Table) -> None:
+    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         schema, _, name = table.rpartition(".")
         stage = f"@{schema}.%{name}" if schema else f"@%{name}"
-        with tempfile.TemporaryDirectory(prefix="mercurios-") as folder:
-            file = Path(folder) / f"{name}.parquet"
-            pq.write_table(rows, file)
-            self._run(f"put 'file://{file}' {stage} auto_compress = false overwrite = true")
-        columns = ", ".join(rows.column_names)
-        values = ", ".join(f"$1:{field.name}::{self.types[plain_type(field.type)]}" for field in rows.schema)
-        self._run(_COPY.substitute(table=table, stage=stage, columns=columns, values=values))
+        stage += f"/{uuid.uuid4().hex}"  # what an upload that broke off left behind is never copied
+        columns = None
+        for number, chunk in enumerate(chunks):
+            columns = chunk.schema
+            with tempfile.TemporaryDirectory(prefix="mercurios-") as folder:
+                file = Path(folder) / f"{number}.parquet"
+                pq.write_table(chunk, file)
+                self._run(f"put 'file://{file}' {stage} auto_compress = false")
+        if columns is not None:
+            self._copy(table, stage, columns)
+
+    def _copy(self, table: str, stage: str, schema: pa.Schema) -> None:
+        values = ", ".join(f"$1:{field.name}::{self.types[plain_type(field.type)]}" for field in schema)
+        self._run(_COPY.substitute(table=table, stage=stage, columns=", ".join(schema.names), values=values))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

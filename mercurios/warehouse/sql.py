@@ -1,62 +1,41 @@
-"""The warehouse port over any SQL engine: an adapter adds five primitives and a table of types.
+"""The warehouse port over any SQL engine.
 
     class DuckDBWarehouse(SqlWarehouse): ...
 
-A batch is staged in tables of the connection, which vanish with it, and merged in one transaction.
+Batches are in `loading`, what an adapter has to give in `engine`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC
 from types import TracebackType
 from typing import Any, Self
 
+import polars as pl
 import pyarrow as pa
 
-from mercurios.errors import BatchMismatch, WarehouseError
+from mercurios.errors import WarehouseError
 from mercurios.warehouse import (
-    BATCH_ID,
     BATCHES,
+    KEY_HASH,
     NAME,
     QUARANTINE,
-    SEQUENCE,
     Batch,
     Counts,
-    Rejected,
     StoredBatch,
     TableSpec,
     statements,
 )
-from mercurios.warehouse.rows import quarantine_rows, stamped
+from mercurios.warehouse.engine import Engine
+from mercurios.warehouse.loading import SqlLoad
+from mercurios.warehouse.rows import key_hashes, owned
 
-Row = tuple[Any, ...]
+HASHED_AT_A_TIME = 200_000
+"""Keys of rows from before keys were hashed: some 30 MB."""
 
 
-class SqlWarehouse(ABC):
+class SqlWarehouse(Engine):
     """All of the port but the connection."""
-
-    types: Mapping[pa.DataType, str]
-
-    @abstractmethod
-    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Execute one statement with `?` bound and return its rows; raises WarehouseError."""
-
-    @abstractmethod
-    def _fetch(self, statement: str) -> pa.Table:
-        """Execute one query and return its rows as Arrow, as the engine types them."""
-
-    @abstractmethod
-    def _append(self, table: str, rows: pa.Table) -> None:
-        """Add rows in bulk; columns are matched by name."""
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]:
-        """All or nothing for the statements of the block, none of which creates or drops a table."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the connection."""
 
     def __enter__(self) -> Self:
         return self
@@ -67,15 +46,21 @@ class SqlWarehouse(ABC):
         self.close()
 
     def ensure(self, *tables: TableSpec) -> None:
-        """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
+        """Create what is missing of these tables, their columns and schemas, ops.batches and ops.quarantine.
+
+        Raises WarehouseError, before anything is changed in a table, when a column is there with another type.
+        """
         wanted = (BATCHES, QUARANTINE, *tables)
-        for schema in sorted({table.schema for table in wanted}):
+        schemas = sorted({table.schema for table in wanted})
+        for schema in schemas:
             self._run(f"create schema if not exists {schema}")
+        stored = self._stored_columns(*schemas)
+        _check_types(wanted, stored, self.stored_types)
         for table in wanted:
-            self._run(statements.create_table(table, self._types_of(table)))
+            self._ensure(table, stored.get(table.name, {}))
 
     @contextmanager
-    def load(self, batch: Batch) -> "Iterator[SqlLoad]":
+    def load(self, batch: Batch) -> Iterator[SqlLoad]:
         """Open a batch; leaving the block without `commit` leaves the tables untouched."""
         load = SqlLoad(self, batch)
         load.open()
@@ -86,32 +71,48 @@ class SqlWarehouse(ABC):
 
     def replace(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
         """Make `rows` (columns without tenant_id) all that the table has of the tenant, in one transaction."""
-        owner = pa.array([tenant_id] * rows.num_rows, pa.string())
-        whole = rows.append_column("tenant_id", owner).select(table.columns.names).cast(table.columns)
+        whole = owned(table, tenant_id, rows).to_arrow()
         with self._transaction():
-            self._run(statements.clear_tenant(table), (tenant_id,))
-            self._append(table.name, whole)
+            self._run(statements.clear_tenant(table.name), (tenant_id,))
+            self._append(table.name, [whole])
+
+    def merge(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
+        """Make `rows` (columns without tenant_id) replace the tenant's rows of the same key, in one transaction.
+
+        Raises WarehouseError when a key comes twice.
+        """
+        with self._aside(table, tenant_id, rows) as name, self._transaction():
+            self._replace_rows(table, name)
+
+    def rows(self, table: TableSpec, tenant_id: str) -> pa.Table:
+        """All rows of one tenant, as declared; empty when the table is not there yet."""
+        if table.name not in self.tables(table.schema):
+            return table.columns.empty_table()
+        return _plain(self._fetch(statements.of_tenant(table), (tenant_id,))).cast(table.columns)
+
+    def forget(self, tenant_id: str) -> Mapping[str, int]:
+        """Delete all rows of a tenant from every table of `raw` and `ops`; returns rows deleted by table."""
+        there = {*self.tables("raw"), *self.tables("ops")}
+        owners = [name for name, columns in self._stored_columns("raw", "ops").items() if "tenant_id" in columns]
+        with self._transaction():
+            return {
+                name: self._number(statements.clear_tenant(_checked(name)), (tenant_id,))
+                for name in sorted(there.intersection(owners))
+            }
 
     def table(self, name: str) -> pa.Table:
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""
-        rows = self._fetch(statements.everything(_checked(name)))
-        rows = rows.rename_columns([column.lower() for column in rows.column_names])
-        return rows.cast(pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema]))
+        return _plain(self._fetch(statements.everything(_checked(name))))
 
     def count(self, name: str, tenant_id: str | None = None) -> int:
         """Number of rows of `schema.table`, of one tenant or of all."""
         if tenant_id is None:
-            return int(self._run(statements.count(_checked(name)))[0][0])
-        return int(self._run(statements.count(_checked(name), "tenant_id"), (tenant_id,))[0][0])
+            return self._number(statements.count(_checked(name)))
+        return self._number(statements.count(_checked(name), "tenant_id"), (tenant_id,))
 
     def tables(self, schema: str) -> tuple[str, ...]:
         """Names (`schema.table`) of the tables in a schema, sorted; empty when there is no such schema."""
-        found = self._run(
-            "select lower(table_name) from information_schema.tables "
-            "where table_catalog = current_database() and lower(table_schema) = ? and table_type = 'BASE TABLE'",
-            (schema,),
-        )
-        return tuple(sorted(f"{schema}.{name}" for (name,) in found))
+        return tuple(sorted(f"{schema}.{name}" for (name,) in self._run(statements.tables(), (schema,))))
 
     def batches(self) -> tuple[StoredBatch, ...]:
         """All batches ever committed, oldest first."""
@@ -120,107 +121,47 @@ class SqlWarehouse(ABC):
         rows = self.table(BATCHES.name).sort_by([("started_at", "ascending"), ("batch_id", "ascending")])
         return tuple(_stored(row) for row in rows.to_pylist())
 
-    def _types_of(self, table: TableSpec) -> dict[str, str]:
-        return {field.name: self.types[field.type] for field in table.columns}
+    def _stored_columns(self, *schemas: str) -> dict[str, dict[str, str]]:
+        """Type by column by table, as the information schema has them, in lower case."""
+        stored: dict[str, dict[str, str]] = {}
+        for table, column, kind in self._run(statements.columns(len(schemas)), schemas):
+            stored.setdefault(table, {})[column] = kind
+        return stored
+
+    def _ensure(self, table: TableSpec, stored: Mapping[str, str]) -> None:
+        types = {field.name: self.types[field.type] for field in table.columns}
+        if not stored:
+            self._run(statements.create_table(table, types))
+            return
+        for name in types.keys() - stored.keys():
+            self._run(statements.add_column(table, name, types[name]))
+        if KEY_HASH in types:
+            self._hash_keys(table)
+
+    def _hash_keys(self, table: TableSpec) -> None:
+        """Hash the keys of rows from before keys were hashed; taken up again where it was interrupted."""
+        hashed = TableSpec(f"ops.hashed_{table.name.partition('.')[2]}", _key_columns(table), table.key)
+        while self._number(statements.unhashed(table)):
+            keys = pl.DataFrame(_plain(self._fetch(statements.keys(table, HASHED_AT_A_TIME))))
+            with self._staged(hashed, keys.with_columns(key_hashes(keys, table.key)).to_arrow()) as name:
+                self._run(statements.hash_keys(table, name))
 
 
-class SqlLoad:
-    """One open batch."""
+def _key_columns(table: TableSpec) -> pa.Schema:
+    return pa.schema([table.columns.field(name) for name in (*table.key, KEY_HASH)])
 
-    def __init__(self, warehouse: SqlWarehouse, batch: Batch) -> None:
-        self._warehouse = warehouse
-        self._batch = batch
-        self._rows = f"staged_{batch.table.name.partition('.')[2]}"
-        self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
-        self._staged = 0
 
-    def open(self) -> None:
-        """Create the staged tables, empty."""
-        for name, table in ((self._rows, self._batch.table), (self._rejects, QUARANTINE)):
-            self._warehouse._run(statements.create_staged(name, table, self._warehouse._types_of(table)))
-
-    def drop(self) -> None:
-        """Drop the staged tables."""
-        for name in (self._rows, self._rejects):
-            self._warehouse._run(f"drop table if exists {name}")
-
-    def stage(self, rows: pa.Table) -> None:
-        """Put rows aside; columns are the table's own, without tenant_id, _batch_id, _extracted_at and _row_hash."""
-        if rows.num_rows:
-            self._warehouse._append(self._rows, stamped(self._batch, rows, self._staged))
-            self._staged += rows.num_rows
-
-    def reject(self, records: Sequence[Rejected]) -> None:
-        """Put records aside for the quarantine."""
-        if records:
-            rows = quarantine_rows(self._batch, list(records))
-            self._warehouse._append(self._rejects, rows.append_column(SEQUENCE, pa.nulls(len(records), pa.int64())))
-
-    def commit(self, extracted: int, finished_at: datetime) -> Counts:
-        """Merge, quarantine, snapshot and account for the batch in one transaction.
-
-        Raises BatchMismatch when the numbers do not add up; nothing is changed then.
-        """
-        with self._warehouse._transaction():
-            counts = self._merge(extracted)
-            self._warehouse._run(statements.copy_rows(QUARANTINE, self._rejects))
-            self._take_snapshot()
-            self._warehouse._run(statements.account(), self._account(counts, finished_at))
-            self._check(counts)
-        return counts
-
-    def _merge(self, extracted: int) -> Counts:
-        run, table = self._warehouse._run, self._batch.table
-        loaded, keys = self._number(statements.count(self._rows)), self._number(self._distinct())
-        if keys < loaded:
-            run(statements.keep_last(table, self._rows))
-        inserted, updated = (int(number) for number in run(statements.changes(table, self._rows))[0])
-        if inserted or updated:
-            for statement in statements.merge(table, self._rows):
-                run(statement)
-        return Counts(
-            extracted=extracted,
-            loaded=loaded,
-            quarantined=self._number(statements.count(self._rejects)),
-            inserted=inserted,
-            updated=updated,
-            unchanged=keys - inserted - updated,
-            duplicates=loaded - keys,
-        )
-
-    def _distinct(self) -> str:
-        return statements.distinct_keys(self._batch.table, self._rows)
-
-    def _number(self, statement: str, *parameters: object) -> int:
-        return int(self._warehouse._run(statement, parameters)[0][0])
-
-    def _take_snapshot(self) -> None:
-        if snapshot := self._batch.snapshot:
-            day = snapshot.on.isoformat()
-            self._warehouse._run(statements.clear_day(snapshot), (self._batch.tenant_id, day))
-            self._warehouse._run(statements.take_day(snapshot, self._rows), (day,))
-
-    def _account(self, counts: Counts, finished_at: datetime) -> tuple[object, ...]:
-        batch = self._batch
-        numbers = (getattr(counts, name) for name in BATCHES.columns.names if hasattr(counts, name))
-        moments = (_utc(batch.started_at).isoformat(), _utc(finished_at).isoformat())
-        return (batch.tenant_id, batch.batch_id, batch.entity, *numbers, *moments)
-
-    def _check(self, counts: Counts) -> None:
-        batch = self._batch
-        where = f"tenant {batch.tenant_id}, {batch.entity}"
-        if counts.extracted != counts.loaded + counts.quarantined:
-            raise BatchMismatch(
-                f"{where}: {counts.extracted} records extracted, but {counts.loaded} loaded and {counts.quarantined} "
-                "quarantined; nothing of the batch was kept, run it again"
-            )
-        found = statements.count(batch.table.name, "tenant_id", BATCH_ID)
-        written = self._number(found, batch.tenant_id, batch.batch_id)
-        if written != counts.inserted + counts.updated:
-            raise BatchMismatch(
-                f"{where}: {counts.inserted + counts.updated} rows to write, but {written} were written; "
-                "nothing of the batch was kept, run it again and look for another writer"
-            )
+def _check_types(
+    wanted: tuple[TableSpec, ...], stored: Mapping[str, Mapping[str, str]], names: Mapping[pa.DataType, str]
+) -> None:
+    for table in wanted:
+        for field in table.columns:
+            found = stored.get(table.name, {}).get(field.name, names[field.type])
+            if found != names[field.type]:
+                raise WarehouseError(
+                    f"{table.name}: expected column {field.name} as {names[field.type]}, found {found}; rename the "
+                    "column, or the table if its rows can be read again, and run again"
+                )
 
 
 def _checked(name: str) -> str:
@@ -239,11 +180,12 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def _plain(rows: pa.Table) -> pa.Table:
+    rows = rows.rename_columns([column.lower() for column in rows.column_names])
+    return rows.cast(pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema]))
 
 
 def _stored(row: dict[str, Any]) -> StoredBatch:
-    counts = Counts(**{name: row[name] for name in Counts.__dataclass_fields__})
+    counts = Counts(**{name: row.get(name) or 0 for name in Counts.__dataclass_fields__})  # none were deleted once
     started, finished = (row[name].replace(tzinfo=UTC) for name in ("started_at", "finished_at"))
-    return StoredBatch(row["tenant_id"], row["batch_id"], row["entity"], counts, started, finished)
+    return StoredBatch(row["tenant_id"], row["batch_id"], row["entity"], counts, started, finished, row.get("scope"))

@@ -1,11 +1,11 @@
-"""The SQL that every warehouse understands. Table and column names come from declared tables only, values are bound.
+"""The SQL that every warehouse understands: tables. Names come from declared tables only, values are bound.
 
-merge(SALES, "staged_sale")
+create_table(SALES, {"id": "varchar", ...})
 """
 
 from string import Template
 
-from mercurios.warehouse import BATCHES, ROW_HASH, SEQUENCE, Snapshot, TableSpec
+from mercurios.warehouse import BATCHES, KEY_HASH, SEQUENCE, TableSpec
 
 
 def create_table(table: TableSpec, types: dict[str, str]) -> str:
@@ -15,89 +15,80 @@ def create_table(table: TableSpec, types: dict[str, str]) -> str:
 
 
 def create_staged(name: str, table: TableSpec, types: dict[str, str]) -> str:
-    """Create an empty table of this connection that takes a batch's rows in the order of their arrival."""
+    """Create an empty table of this connection that takes rows in the order of their arrival."""
     columns = [f"{column} {types[column]}" for column in table.columns.names]
     return f"create or replace temporary table {name} ({', '.join(columns)}, {SEQUENCE} bigint)"
 
 
-_DISTINCT = Template("select count(*) from (select distinct $key from $staged) as keys")
-_KEEP_LAST = Template("delete from $staged where $seq not in (select max($seq) from $staged group by $key)")
-_CHANGES = Template("""
-    select
-        count(case when t.$hash is null then 1 end) as inserted,
-        count(case when t.$hash <> s.$hash then 1 end) as updated
-    from $staged as s
-    left join $target as t on $on
+_DROP = Template("drop table if exists $target")
+_ADD_COLUMN = Template("alter table $target add column $column $type")
+_COLUMNS = Template("""
+    select lower(table_schema) || '.' || lower(table_name), lower(column_name), lower(data_type)
+    from information_schema.columns
+    where table_catalog = current_database() and lower(table_schema) in ($marks)
 """)
-_DROP_CHANGED = Template("delete from $target using $staged as s where $on and $target.$hash <> s.$hash")
-_INSERT_MISSING = Template("""
-    insert into $target ($columns)
-    select $values
-    from $staged as s
-    where not exists (select 1 from $target as t where $on)
-""")
-_CLEAR_DAY = Template("delete from $target where tenant_id = ? and snapshot_on = cast(? as date)")
-_TAKE_DAY = Template("""
-    insert into $target ($columns, snapshot_on)
-    select $columns, cast(? as date)
-    from $staged
-    where not $unless
-    qualify row_number() over (partition by $key order by $seq desc) = 1
-""")
-_ACCOUNT = Template("insert into $target ($columns) select $values")
-_COPY = Template("insert into $target ($columns) select $columns from $staged")
+_TABLES = """
+    select lower(table_name)
+    from information_schema.tables
+    where table_catalog = current_database() and lower(table_schema) = ? and table_type = 'BASE TABLE'
+"""
 _EVERYTHING = Template("select * from $target")
 _COUNT = Template("select count(*) from $target")
+_OF_TENANT = Template("select $columns from $target where tenant_id = ?")
 _CLEAR_TENANT = Template("delete from $target where tenant_id = ?")
+_COPY = Template("insert into $target ($columns) select $columns from $staged")
+_DROP_SAME = Template("delete from $target using $staged as s where $on")
+_ACCOUNT = Template("insert into $target ($columns) select $values")
+_UNHASHED = Template("select count(*) as unhashed from $target where $hash is null")
+_KEYS = Template("select distinct $key from $target where $hash is null limit $limit")
+_HASH_KEYS = Template("update $target set $hash = s.$hash from $staged as s where $on")
 
 
-def distinct_keys(table: TableSpec, staged: str) -> str:
-    """Count the keys in a batch."""
-    return _DISTINCT.substitute(staged=staged, key=", ".join(table.key))
+def drop(name: str) -> str:
+    """Drop a table of this connection, if it is there."""
+    return _DROP.substitute(target=name)
 
 
-def keep_last(table: TableSpec, staged: str) -> str:
-    """Of rows with the same key keep the one that came last."""
-    return _KEEP_LAST.substitute(staged=staged, key=", ".join(table.key), seq=SEQUENCE)
+def add_column(table: TableSpec, column: str, kind: str) -> str:
+    """Add a column, null in all rows."""
+    return _ADD_COLUMN.substitute(target=table.name, column=column, type=kind)
 
 
-def changes(table: TableSpec, staged: str) -> str:
-    """Count what a merge will insert and update."""
-    return _CHANGES.substitute(target=table.name, staged=staged, on=_on(table), hash=ROW_HASH)
+def columns(schemas: int) -> str:
+    """Table, column and type of all columns of some schemas; parameters: the schemas."""
+    return _COLUMNS.substitute(marks=", ".join("?" * schemas))
 
 
-def merge(table: TableSpec, staged: str) -> tuple[str, str]:
-    """Drop rows whose hash differs and insert what is then missing; rows that are alike stay as they are.
-
-    Two statements of one transaction rather than a MERGE, which the emulator cannot run in one.
-    """
-    drop = _DROP_CHANGED.substitute(target=table.name, staged=staged, on=_on(table, table.name), hash=ROW_HASH)
-    names = table.columns.names
-    insert = _INSERT_MISSING.substitute(
-        target=table.name,
-        staged=staged,
-        on=_on(table),
-        columns=", ".join(names),
-        values=", ".join(f"s.{name}" for name in names),
-    )
-    return drop, insert
+def tables() -> str:
+    """Names of the tables in a schema; parameter: schema."""
+    return _TABLES
 
 
-def clear_day(snapshot: Snapshot) -> str:
-    """Drop what a tenant has of a day; parameters: tenant, day."""
-    return _CLEAR_DAY.substitute(target=snapshot.table.name)
+def everything(table: str) -> str:
+    """All rows of a table."""
+    return _EVERYTHING.substitute(target=table)
 
 
-def take_day(snapshot: Snapshot, staged: str) -> str:
-    """Keep a day's state; parameter: day."""
-    return _TAKE_DAY.substitute(
-        target=snapshot.table.name,
-        staged=staged,
-        unless=snapshot.unless,
-        seq=SEQUENCE,
-        columns=", ".join(name for name in snapshot.table.columns.names if name != "snapshot_on"),
-        key=", ".join(name for name in snapshot.table.key if name != "snapshot_on"),
-    )
+def of_tenant(table: TableSpec) -> str:
+    """All rows of a tenant; parameter: tenant."""
+    return _OF_TENANT.substitute(target=table.name, columns=", ".join(table.columns.names))
+
+
+def count(table: str, *columns: str) -> str:
+    """Count rows; parameters: one value for each of the columns."""
+    conditions = " and ".join(f"{column} = ?" for column in columns)
+    return _COUNT.substitute(target=table) + (f" where {conditions}" if conditions else "")
+
+
+def clear_tenant(table: str) -> str:
+    """Drop all a table has of a tenant; parameter: tenant."""
+    return _CLEAR_TENANT.substitute(target=table)
+
+
+def replace_rows(table: TableSpec, staged: str) -> tuple[str, str]:
+    """Drop the rows whose key is among the staged ones, then append those."""
+    drop = _DROP_SAME.substitute(target=table.name, staged=staged, on=same_key(table, table.name))
+    return drop, _COPY.substitute(target=table.name, staged=staged, columns=", ".join(table.columns.names))
 
 
 def account() -> str:
@@ -107,26 +98,21 @@ def account() -> str:
     return _ACCOUNT.substitute(target=BATCHES.name, columns=", ".join(BATCHES.columns.names), values=", ".join(values))
 
 
-def copy_rows(table: TableSpec, staged: str) -> str:
-    """Append all rows of a staged table."""
-    return _COPY.substitute(target=table.name, staged=staged, columns=", ".join(table.columns.names))
+def unhashed(table: TableSpec) -> str:
+    """Count rows of before keys were hashed."""
+    return _UNHASHED.substitute(target=table.name, hash=KEY_HASH)
 
 
-def everything(table: str) -> str:
-    """All rows of a table."""
-    return _EVERYTHING.substitute(target=table)
+def keys(table: TableSpec, limit: int) -> str:
+    """Some keys that are not hashed yet."""
+    return _KEYS.substitute(target=table.name, hash=KEY_HASH, key=", ".join(table.key), limit=limit)
 
 
-def count(table: str, *columns: str) -> str:
-    """Count rows; parameters: one value for each of the columns."""
-    conditions = " and ".join(f"{column} = ?" for column in columns)
-    return _COUNT.substitute(target=table) + (f" where {conditions}" if conditions else "")
+def hash_keys(table: TableSpec, staged: str) -> str:
+    """Store the staged hashes."""
+    return _HASH_KEYS.substitute(target=table.name, staged=staged, hash=KEY_HASH, on=same_key(table, table.name))
 
 
-def clear_tenant(table: TableSpec) -> str:
-    """Drop all a table has of a tenant; parameter: tenant."""
-    return _CLEAR_TENANT.substitute(target=table.name)
-
-
-def _on(table: TableSpec, target: str = "t") -> str:
+def same_key(table: TableSpec, target: str = "t") -> str:
+    """Condition that a row of the target and one of the staged table `s` have the same key."""
     return " and ".join(f"{target}.{name} = s.{name}" for name in table.key)

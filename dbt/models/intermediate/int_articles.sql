@@ -12,6 +12,15 @@ vat_rates as (
     select * from {{ ref('stg_prohandel__vat_rates') }}
 ),
 
+-- What counts without a tax number, or with one that nobody has set up: tax number 1, else the highest rate.
+standard_rates as (
+    select
+        tenant_id,
+        coalesce(max(case when tax_number = 1 then vat_rate end), max(vat_rate)) as vat_rate
+    from vat_rates
+    group by tenant_id
+),
+
 -- A till sells and a stock list holds articles whose master is gone: they keep their number and nothing else.
 referenced as (
     select tenant_id, article_number from articles
@@ -34,7 +43,7 @@ described as (
         categories.name as category,
         coalesce(departments.name, categories.name) as department,
         coalesce(not categories.is_service, true) as is_merchandise,
-        coalesce(categories.tax_number, 1) as tax_number
+        categories.tax_number
     from referenced
     left join articles
         on referenced.tenant_id = articles.tenant_id
@@ -63,11 +72,13 @@ final as (
         coalesce(described.department, '(unknown)') as department,
         coalesce(described.product_type, '(unknown)') as product_type,
         described.is_merchandise,
-        vat_rates.vat_rate
+        coalesce(vat_rates.vat_rate, standard_rates.vat_rate) as vat_rate
     from described
     left join vat_rates
         on described.tenant_id = vat_rates.tenant_id
         and described.tax_number = vat_rates.tax_number
+    left join standard_rates
+        on described.tenant_id = standard_rates.tenant_id
 )
 
 select * from final

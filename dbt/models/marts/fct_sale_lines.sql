@@ -30,7 +30,7 @@ final as (
         sales.quantity,
         sales.gross_amount,
         cast(cast(sales.gross_amount as double) / (1 + articles.vat_rate) as decimal(18, 4)) as net_amount,
-        cast(sales.label_price * sales.quantity as decimal(18, 2)) as label_amount,
+        {{ money('sales.label_price * sales.quantity', 2) }} as label_amount,
         cast(case when sales.label_price <> 0 then sales.gross_amount else 0 end as decimal(18, 2)) as labelled_gross_amount,
         sales.cost_amount
     from sales

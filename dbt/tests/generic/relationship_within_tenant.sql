@@ -1,5 +1,8 @@
-{# Every value that is not null exists in `field` of `to`, for the same tenant. #}
-{% test relationship_within_tenant(model, column_name, to, field) %}
+{#
+    Every value that is not null exists in `field` of `to`, for the same tenant.
+    optional: a tenant without any row there is left out, because merchants need not have every entity.
+#}
+{% test relationship_within_tenant(model, column_name, to, field, optional=false) %}
 
 with
 
@@ -10,7 +13,7 @@ child as (
 ),
 
 parent as (
-    select tenant_id, {{ field }} as reference
+    select distinct tenant_id, {{ field }} as reference
     from {{ to }}
 )
 
@@ -20,5 +23,8 @@ left join parent
     on child.tenant_id = parent.tenant_id
     and child.reference = parent.reference
 where parent.tenant_id is null
+{%- if optional %}
+    and child.tenant_id in (select tenant_id from parent)
+{%- endif %}
 
 {% endtest %}

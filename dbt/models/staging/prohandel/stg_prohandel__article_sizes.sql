@@ -11,8 +11,8 @@ final as (
         number as article_size_number,
         coalesce(article_number, 0) as article_number,
         branch_number as branch,
-        stock_quantity as quantity,
-        cast(stock_quantity * purchase_price as decimal(18, 4)) as stock_value
+        {{ pieces('stock_quantity') }} as quantity,
+        {{ money('stock_quantity * purchase_price', 4) }} as stock_value
     from snapshots
 )
 

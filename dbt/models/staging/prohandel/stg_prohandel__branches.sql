@@ -9,7 +9,7 @@ final as (
         tenant_id,
         number as branch,
         coalesce(nullif(trim(name1), ''), 'Branch ' || cast(number as varchar)) as name,
-        coalesce(is_active, true) and not is_deleted as is_active
+        coalesce(is_active, true) and _deleted_at is null as is_active
     from branches
 )
 

@@ -12,11 +12,11 @@ localised as (
     select
         sales.*,
         tenants.time_zone,
-        {{ local_moment('sales.date', 'coalesce(sales.time, 0)') }} as sold_locally_at
+        {{ local_moment('sales.date', second_of_day('sales.time')) }} as sold_locally_at
     from sales
     left join tenants
         on sales.tenant_id = tenants.tenant_id
-    where not sales.is_deleted
+    where sales._deleted_at is null
 ),
 
 final as (
@@ -32,12 +32,12 @@ final as (
         coalesce(article_number, 0) as article_number,
         nullif(customer_number, 0) as customer_number,
         mod(type, 2) = 1 as is_return,
-        quantity,
-        cast(sale_price as decimal(18, 2)) as gross_amount,
-        cast(coalesce(discount, 0) as decimal(18, 2)) as discount_amount,
-        cast(coalesce(deduction, 0) as decimal(18, 2)) as deduction_amount,
-        cast(coalesce(label_price, 0) as decimal(18, 2)) as label_price,
-        cast(purchase_price as decimal(18, 4)) as cost_amount
+        {{ pieces('quantity') }} as quantity,
+        {{ money('sale_price', 2) }} as gross_amount,
+        {{ money('coalesce(discount, 0)', 2) }} as discount_amount,
+        {{ money('coalesce(deduction, 0)', 2) }} as deduction_amount,
+        {{ money('coalesce(label_price, 0)', 2) }} as label_price,
+        {{ money('purchase_price', 4) }} as cost_amount
     from localised
 )
 

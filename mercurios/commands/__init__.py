@@ -1,0 +1,1 @@
+"""Groups of commands: `mercurios quarantine …`, `mercurios tenant …`."""

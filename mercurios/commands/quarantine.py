@@ -1,0 +1,65 @@
+"""`mercurios quarantine list|show|replay`: the records that broke their contract."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Look at records that broke their contract, and take them in again.")
+Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose records.")]
+Entity = Annotated[str | None, typer.Option("--entity", "-e", help="Only this entity, e.g. sale.")]
+
+
+@app.command("list")
+def list_(
+    tenant: Tenant,
+    entity: Entity = None,
+    resolved: Annotated[bool, typer.Option("--all", help="Also those that are resolved.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+) -> None:
+    """List quarantined records with all their reasons, oldest first."""
+    from mercurios.jobs.quarantine import quarantined
+    from mercurios.wiring import open_warehouse, tenants
+
+    with open_warehouse(read_only=True) as warehouse:
+        held = quarantined(warehouse, tenants().get(tenant).id, entity, resolved=resolved)
+    shown = held[-limit:]
+    if as_json:
+        print(json.dumps([one.told() for one in shown], indent=2, ensure_ascii=False))
+        return
+    for one in shown:
+        state = f"resolved by {one.resolved_by}" if one.resolved_by else "open"
+        when = one.quarantined_at.strftime("%Y-%m-%d %H:%M")
+        print(f"{one.number}  {one.entity:<12} {one.record_id or '(no id)':<36}  {when}  {state}")
+        for reason in one.reasons:
+            print(f"              {reason}")
+    print(f"{len(shown)} of {len(held)} quarantined records; `mercurios quarantine show NUMBER -t {tenant}` shows one")
+
+
+@app.command()
+def show(number: Annotated[str, typer.Argument(help="The record's number, or its beginning.")], tenant: Tenant) -> None:
+    """Show one record with its payload; personal fields were never kept."""
+    from mercurios.jobs.quarantine import find
+    from mercurios.wiring import open_warehouse, tenants
+
+    with open_warehouse(read_only=True) as warehouse:
+        held = find(warehouse, tenants().get(tenant).id, number)
+    print(json.dumps({**held.told(), "record": json.loads(held.record)}, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def replay(tenant: Tenant, entity: Entity = None) -> None:
+    """Hold the open records against the contracts of today; load those that keep them now."""
+    from mercurios.jobs.quarantine import replay as replay_job
+    from mercurios.wiring import open_warehouse, tenants
+
+    with open_warehouse() as warehouse:
+        replays = replay_job(warehouse, tenants().get(tenant).id, datetime.now(UTC), entity)
+    for one in replays:
+        counts = one.counts
+        told = f"{counts.extracted} tried, {counts.loaded} loaded, {counts.quarantined} still broken"
+        print(f"{one.entity:<12} {told}   batch {one.batch_id}")
+    if not replays:
+        print("nothing is in quarantine")

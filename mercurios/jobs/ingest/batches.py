@@ -1,0 +1,369 @@
+"""Batches: one entity's pages go through the spool into the warehouse.
+
+for report, drifts in read_entity(desk, "sale"): ...
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pyarrow as pa
+
+from mercurios.errors import BadRequest, DriftStopped
+from mercurios.jobs.ingest.ledgers import CURSORS, DRIFT, FILES
+from mercurios.jobs.ingest.reports import BatchReport
+from mercurios.jobs.ingest.spool import Head, Mark, Spool, layout
+from mercurios.jobs.ingest.tables import ENTITY_TABLES, STOCK_DAILY
+from mercurios.progress import track
+from mercurios.sources import EVERYTHING, Page, Source, Window
+from mercurios.sources.contracts import Contract, OnDrift
+from mercurios.sources.conversion import convert
+from mercurios.sources.drift import Drift
+from mercurios.sources.windows import Cursor, advanced, next_windows
+from mercurios.tenancy import Tenant
+from mercurios.warehouse import Batch, Load, Scope, Snapshot, TableSpec, Warehouse
+
+RESUME_WITHIN = timedelta(days=1)
+"""Pages older than this are read again."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much to read: what is due unless something else is said.
+
+    entities: all the source has when none are named. is_full: everything. first, until: the days between them (ISO
+    dates, the last excluded) of entities that have days, and all of the others.
+    accepts_deletions: believe a listing that lacks more than it has.
+    """
+
+    entities: tuple[str, ...] = ()
+    is_full: bool = False
+    first: date | None = None
+    until: date | None = None
+    accepts_deletions: bool = False
+
+
+DUE = Extent()
+
+
+def parse_days(text: str) -> tuple[date | None, date | None]:
+    """Read `2026-01-01/2026-02-01`, an open end as `..`; raises BadRequest unless the first day is before the last."""
+    first, _, until = text.partition("/")
+    try:
+        days = tuple(None if day == ".." else date.fromisoformat(day) for day in (first, until))
+    except ValueError as error:
+        raise BadRequest(f"days: expected FROM/UNTIL such as 2026-01-01/2026-02-01, got {text[:40]!r}") from error
+    if days == (None, None) or (days[0] and days[1] and days[0] >= days[1]):
+        raise BadRequest(f"days: {text[:40]!r} holds no day; the last one is excluded")
+    return days[0], days[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run is to do.
+
+    as_of: its moment, with a time zone; the local date is the day of the stock snapshot.
+    spool: folder of pages that are not in the warehouse yet.
+    """
+
+    as_of: datetime
+    spool: Path
+    extent: Extent = DUE
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the batches of one run share. Time starts at the run's moment and goes on: a job has no clock."""
+
+    source: Source
+    tenant: Tenant
+    warehouse: Warehouse
+    run: Run
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.began
+
+    @property
+    def now(self) -> datetime:
+        """The run's moment now, UTC."""
+        return self.run.as_of.astimezone(UTC) + timedelta(seconds=self.elapsed)
+
+    def local(self, moment: datetime) -> datetime:
+        """A moment as the merchant's naive local time."""
+        return moment.astimezone(ZoneInfo(self.tenant.time_zone)).replace(tzinfo=None)
+
+
+Outcome = tuple[BatchReport, tuple[Drift, ...]]
+
+
+def read_entity(desk: Desk, entity: str) -> Iterator[Outcome]:
+    """Finish the batch that an earlier run left in the spool, then read what else is due."""
+    contract = desk.source.contracts[entity]
+    with Spool.opened(desk.run.spool / desk.tenant.id / entity, layout(contract)) as spool:
+        reader = _Reader(desk, contract, spool)
+        done = [reader.left_over()]
+        if done[0] is not None:
+            yield reader.batch(is_resumed=True)
+        for window in reader.wanted():
+            if not any(_covers(one, window) for one in done if one is not None):
+                reader.begin(window)
+                yield reader.batch()
+                done.append(reader.read_last)
+
+
+class _FilterIgnored(Exception):
+    """The source sent records outside of the window that was asked for."""
+
+
+class _Reader:
+    """One entity's batches, one after the other. `read_last` is the window of the newest one, as it was read."""
+
+    def __init__(self, desk: Desk, contract: Contract, spool: Spool) -> None:
+        self._desk = desk
+        self._contract = contract
+        self._spool = spool
+        self._cursor, self._fields = _stored_cursor(desk, contract.entity)
+        self.read_last: Window | None = None
+
+    def left_over(self) -> Window | None:
+        """The window of the batch in the spool; None, and the spool empty, when it cannot or need not be finished."""
+        head = self._spool.head
+        if head is None:
+            return None
+        is_young = self._desk.now - head.started_at < RESUME_WITHIN
+        is_committed = any(batch.batch_id == head.batch_id for batch in self._desk.warehouse.batches())
+        if is_committed or not is_young or not self._desk.source.is_listing:
+            self._spool.clear()
+            return None
+        return head.window
+
+    def wanted(self) -> tuple[Window, ...]:
+        """What this run is to read."""
+        extent = self._desk.run.extent
+        if extent.is_full:
+            return (EVERYTHING,)
+        if extent.first or extent.until:
+            days = Window(day_from=extent.first, day_until=extent.until)
+            return (days if self._contract.day_column and self._can_read(days) else EVERYTHING,)
+        return next_windows(self._contract, self._cursor, self._can_read, self._desk.local(self._desk.now))
+
+    def begin(self, window: Window) -> None:
+        """Start a batch."""
+        started = self._desk.now
+        batch_id = f"{started:%Y%m%dT%H%M%SZ}-{self._contract.entity}-{uuid.uuid4().hex[:12]}"
+        self._spool.begin(Head(batch_id, started, window, layout(self._contract)))
+
+    def batch(self, *, is_resumed: bool = False) -> Outcome:
+        """Read the batch in the spool to its end and commit it."""
+        began = self._desk.elapsed
+        notes: list[Drift] = []
+        try:
+            self._read()
+            report = self._commit(notes)
+        except _FilterIgnored:
+            notes.append(_note(self._contract, "filter_ignored", "warning", _FILTER_IGNORED))
+            self.begin(EVERYTHING)
+            self._read()
+            report = self._commit(notes)
+        return replace(report, is_resumed=is_resumed, seconds=self._desk.elapsed - began), tuple(notes)
+
+    def _can_read(self, window: Window) -> bool:
+        return self._desk.source.can_read(self._contract.entity, window)
+
+    def _read(self) -> None:
+        """Read on from where the spool stands to the end of the listing."""
+        window, position = self._spool.batch.window, self._spool.progress.position
+        if position is None:
+            return
+        with (
+            track(f"ingest {self._desk.tenant.id} {self._contract.entity}", unit="rows") as advance,
+            closing(_ahead(self._desk.source.read(self._contract.entity, window, position))) as pages,
+        ):
+            for page in pages:
+                self._take(page, window)
+                advance(len(page.records))
+
+    def _take(self, page: Page, window: Window) -> None:
+        converted = convert(self._contract, page.records)
+        if not _is_inside(self._contract, converted.frame, window):
+            raise _FilterIgnored
+        self._spool.add(page, converted, newest_change=_newest_change(self._contract, converted.frame))
+
+    def _commit(self, notes: list[Drift]) -> BatchReport:
+        """Bring the spool's pages into the warehouse; what was noticed is added to `notes`."""
+        desk, spool, head = self._desk, self._spool, self._spool.batch
+        with desk.warehouse.load(self._warehouse_batch(head)) as load:
+            _stage(load, spool, Mark())
+            missing = load.missing()
+            if missing and not spool.progress.is_second_pass:  # pages shift while records come and go: look twice
+                since = spool.progress.mark
+                spool.begin_second_pass()
+                self._read()
+                _stage(load, spool, since)
+                missing = load.missing()
+            notes += self._observed(missing)
+            cursor = advanced(
+                self._contract, self._cursor, head.window, spool.progress.newest_change, desk.local(head.started_at)
+            )
+            counts = load.commit(
+                spool.progress.extracted,
+                desk.now,
+                deletes=self._believes(missing),
+                beside=self._ledgers(cursor, notes),
+            )
+        self._cursor, self.read_last = cursor, head.window
+        pages = spool.progress.pages
+        spool.clear()
+        return BatchReport(self._contract.entity, str(head.window), pages, False, **asdict(counts), seconds=0.0)
+
+    def _observed(self, missing: int) -> list[Drift]:
+        """How the batch differs from what was expected. Raises DriftStopped where the contract wants that."""
+        contract, observed = self._contract, self._spool.observed
+        drifts = list(observed.drifts(contract, self._fields))
+        if contract.on_drift is OnDrift.STOP and any(drift.severity == "error" for drift in drifts):
+            self._stop(drifts)
+        if not self._believes(missing):
+            drifts.append(_note(contract, "deletions_withheld", "error", _WITHHELD.format(missing=missing)))
+        if observed.fields:
+            self._fields = observed.fields
+        return drifts
+
+    def _ledgers(self, cursor: Cursor, notes: list[Drift]) -> Mapping[TableSpec, pa.Table]:
+        """Rows that are committed with the batch: how far it got, what was noticed, which files it read."""
+        batch_id, moment = self._spool.batch.batch_id, self._desk.now
+        shared = {"entity": self._contract.entity, "batch_id": batch_id}
+        far = {**shared, **asdict(cursor), "fields": json.dumps(sorted(self._fields or ()))}
+        files = [{**shared, "origin": origin, "read_at": _utc(moment)} for origin in sorted(self._spool.origins)]
+        tables = {
+            CURSORS: rows_of(CURSORS, [far]),
+            DRIFT: _drift_rows(batch_id, notes, moment),
+            FILES: rows_of(FILES, files),
+        }
+        return {table: rows for table, rows in tables.items() if rows.num_rows}
+
+    def _stop(self, drifts: list[Drift]) -> None:
+        desk, head, entity = self._desk, self._spool.batch, self._contract.entity
+        desk.warehouse.merge(DRIFT, desk.tenant.id, _drift_rows(head.batch_id, drifts, desk.now))
+        self._spool.clear()
+        raise DriftStopped(
+            f"tenant {desk.tenant.id}: {entity} changed its shape: {'; '.join(drift.detail for drift in drifts)}; "
+            "nothing of it was loaded; adapt its contract and run again"
+        )
+
+    def _believes(self, missing: int) -> bool:
+        """Whether so many missing rows may be deletions: a listing that lacks more than it has is rather broken."""
+        passes = 2 if self._spool.progress.is_second_pass else 1
+        return missing <= self._spool.progress.extracted / passes or self._desk.run.extent.accepts_deletions
+
+    def _warehouse_batch(self, head: Head) -> Batch:
+        contract, desk = self._contract, self._desk
+        today = desk.local(head.started_at).date()
+        return Batch(
+            desk.tenant.id,
+            head.batch_id,
+            contract.entity,
+            ENTITY_TABLES[contract.entity],
+            head.started_at,
+            scope=_scope(contract, head.window) if desk.source.is_listing else None,
+            snapshot=Snapshot(STOCK_DAILY, today) if contract.entity == "articlesize" else None,
+            changed_column=contract.changed_column,
+            deleted_column=contract.deleted_column,
+        )
+
+
+_FILTER_IGNORED = (
+    "the source sent records outside of the days or changes it was asked for; everything was read instead; "
+    "correct or remove `filters` in the tenant file"
+)
+_WITHHELD = (
+    "{missing} records are gone, more than were sent; none was marked as deleted; look at the source, and run with "
+    "--accept-deletions if that is right"
+)
+
+
+def _note(contract: Contract, change: str, severity: str, detail: str) -> Drift:
+    return Drift(contract.entity, "*", change, severity, detail)
+
+
+def _covers(done: Window, wanted: Window) -> bool:
+    """Whether a window that was just read makes another one unnecessary."""
+    is_alike = (done.changed_from is None, done.day_from is None) == (
+        wanted.changed_from is None,
+        wanted.day_from is None,
+    )
+    is_open = done.day_until is None and wanted.day_until is None
+    return done.is_everything or done == wanted or (is_alike and is_open and not wanted.is_everything)
+
+
+def _is_inside(contract: Contract, frame: pl.DataFrame, window: Window) -> bool:
+    """Whether all rows lie in the window."""
+    checks = []
+    if window.changed_from and contract.changed_column:
+        checks.append(pl.col(contract.changed_column) >= window.changed_from)
+    if contract.day_column:
+        day = pl.col(contract.day_column).dt.date()
+        checks += [day >= window.day_from] if window.day_from else []
+        checks += [day < window.day_until] if window.day_until else []
+    return not checks or bool(frame.select(pl.all_horizontal(checks).all()).item())
+
+
+def _newest_change(contract: Contract, frame: pl.DataFrame) -> datetime | None:
+    newest = frame[contract.changed_column].max() if contract.changed_column else None
+    return newest if isinstance(newest, datetime) else None
+
+
+def _scope(contract: Contract, window: Window) -> Scope | None:
+    """What the window says to be complete."""
+    if window.is_everything:
+        return Scope()
+    return None if window.changed_from else Scope(contract.day_column, window.day_from, window.day_until)
+
+
+def _stage(load: Load, spool: Spool, since: Mark) -> None:
+    load.stage(spool.rows(since))
+    for records in spool.rejected(since):
+        load.reject(records)
+
+
+def _stored_cursor(desk: Desk, entity: str) -> tuple[Cursor | None, frozenset[str] | None]:
+    rows = desk.warehouse.rows(CURSORS, desk.tenant.id).to_pylist()
+    for row in rows:
+        if row["entity"] == entity:
+            cursor = Cursor(row["changed_to"], row["closed_until"], row["complete_at"])
+            return cursor, frozenset(json.loads(row["fields"]))
+    return None, None
+
+
+def _drift_rows(batch_id: str, drifts: list[Drift], now: datetime) -> pa.Table:
+    return rows_of(DRIFT, [{**asdict(drift), "batch_id": batch_id, "noticed_at": _utc(now)} for drift in drifts])
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def rows_of(table: TableSpec, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows of a declared table, without tenant_id."""
+    names = [name for name in table.columns.names if name != "tenant_id"]
+    return pa.Table.from_pylist(rows, schema=pa.schema([table.columns.field(name) for name in names]))
+
+
+def _ahead(pages: Iterator[Page]) -> Generator[Page]:
+    """Fetch the next page in a thread while this one is worked on. Ends with the pages, an error or `close`."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-fetch") as fetcher:
+        coming = fetcher.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = fetcher.submit(next, pages, None)
+            yield page

@@ -1,0 +1,49 @@
+"""What an ingest run reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mercurios.sources.drift import Drift
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """One batch; counts add up as in `mercurios.warehouse.Counts`.
+
+    window: what was read, e.g. `everything`, `days 2026-01-03/..` or `changes since 2026-01-01T10:00:00`.
+    is_resumed: whether its first pages were read by an earlier run.
+    """
+
+    entity: str
+    window: str
+    pages: int
+    is_resumed: bool
+    extracted: int
+    loaded: int
+    quarantined: int
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicates: int
+    deleted: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """One tenant's run. not_offered: why an entity could not be read, by entity."""
+
+    tenant_id: str
+    batches: tuple[BatchReport, ...]
+    drifts: tuple[Drift, ...] = ()
+    not_offered: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows loaded over all batches."""
+        return sum(batch.loaded for batch in self.batches)
+
+    @property
+    def quarantined(self) -> int:
+        """Records quarantined over all batches."""
+        return sum(batch.quarantined for batch in self.batches)

@@ -1,0 +1,112 @@
+"""Connection: every call to a merchant's hosts goes through here, is counted, spread and bounded.
+
+connection = Connection("north", source, Patience())
+answer = persist(lambda: connection.send("GET", url, token=token), connection.patience)
+answer.status, answer.headers, answer.body
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from mercurios.errors import MalformedPage, SourceError, SourceUnavailable
+from mercurios.sources.pacing import Pace
+from mercurios.sources.retrying import FEW_TRIES, Again, Patience, retry_after_seconds
+from mercurios.tenancy import ProHandelSource
+
+MOST_BYTES = 64 * 2**20
+"""No answer may be larger, once unpacked."""
+_REPEATED = (408, 429)
+_TOO_LARGE = 413
+_SERVER_ERROR = 500
+_HEAVY = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. `place` is method, host and path of the request; `seconds` is what it took."""
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytearray = field(repr=False)
+    place: str
+    seconds: float
+
+
+class Connection:
+    """The calls of one run to one merchant's hosts. Redirects are not followed: a token would travel with them."""
+
+    def __init__(
+        self,
+        tenant_id: str,
+        source: ProHandelSource,
+        patience: Patience,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.patience = patience
+        self._client = httpx.Client(timeout=patience.timeout_seconds, transport=transport, follow_redirects=False)
+        self._pace = Pace(tenant_id, patience, per_minute=source.calls_per_minute, per_run=source.calls_per_run)
+
+    @property
+    def calls(self) -> int:
+        """Number of calls sent so far."""
+        return self._pace.calls
+
+    def close(self) -> None:
+        """Close what is open to the hosts."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        token: str | None = None,
+        params: Mapping[str, str | int] | None = None,
+        json: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make one call.
+
+        Raises Again for no answer, 408, 413, 429, 5xx and answers that are cut, damaged or too large; BudgetSpent.
+        """
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = self._client.build_request(method, url, params=params, json=json, headers=headers)
+        place = f"{method} {request.url.host}{request.url.path}"
+        self._pace.take()
+        try:
+            return _checked(self._answer(request, place))
+        except httpx.TransportError as error:
+            unavailable = SourceUnavailable(f"{place}: no answer ({type(error).__name__}); check host and network")
+            raise Again(unavailable, is_heavy=isinstance(error, _HEAVY)) from error
+        except httpx.DecodingError as error:
+            damaged = MalformedPage(f"{place}: a body that cannot be decoded; check what stands between here and there")
+            raise Again(damaged, tries=FEW_TRIES) from error
+
+    def _answer(self, request: httpx.Request, place: str) -> Answer:
+        """Read an answer to its end, or until it is too large or too late."""
+        began, body = self.patience.clock(), bytearray()
+        response = self._client.send(request, stream=True)
+        try:
+            for part in response.iter_bytes():
+                body += part
+                if len(body) > MOST_BYTES:
+                    much = MalformedPage(f"{place}: more than {MOST_BYTES >> 20} MB in one answer; nothing was taken")
+                    raise Again(much, is_heavy=True, tries=1)
+                if self.patience.clock() - began > self.patience.timeout_seconds:
+                    raise httpx.ReadTimeout("the body drips", request=request)
+        finally:
+            response.close()
+        return Answer(response.status_code, response.headers, body, place, self.patience.clock() - began)
+
+
+def _checked(answer: Answer) -> Answer:
+    """The answer, unless another try may bring a better one."""
+    if answer.status == _TOO_LARGE:
+        raise Again(SourceError(f"{answer.place}: the server finds it too large (413)"), is_heavy=True, tries=1)
+    if answer.status in _REPEATED or answer.status >= _SERVER_ERROR:
+        pause = retry_after_seconds(answer.headers)
+        asked = "" if pause is None else f" and asks to wait {pause:.0f} s"
+        unavailable = SourceUnavailable(f"{answer.place}: the server answers {answer.status}{asked}; run again later")
+        raise Again(unavailable, wait_seconds=pause, is_heavy=answer.status >= _SERVER_ERROR and not pause)
+    return answer

@@ -1,0 +1,265 @@
+"""Files: records that a merchant drops into a folder or bucket, as CSV, Parquet or Excel.
+
+    with FileDrop(tenant, done=frozenset({"sale_2025-03-01.csv sha256:…"})) as source:
+        for page in source.read("sale"):
+            page.records, page.origin
+
+A file belongs to the entity its name, or the folder it lies in, begins with: `sale_2025-03-01.csv`, `Sales.xlsx`,
+`sale/2025/03.parquet`. Other folders are not looked into, so what is done with can be moved away. Each file is read
+once, by its name and the digest of its content: a file that is written anew is read anew.
+
+Records come out as the API would send them, under its field names, which a file may write in any case and with
+underscores or blanks. Texts are read as `german` says; what cannot be read stays the text it is, so that the contract
+quarantines the record. Personal fields are left behind. A record without id gets one made of its business key, one
+without lastChange the time of its file, one without isDeleted is not deleted.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Self
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import structlog
+
+from mercurios.errors import ConfigError, NotOffered, SourceError
+from mercurios.sources import EVERYTHING, Page, Window
+from mercurios.sources.contracts import CONTRACTS, Contract, Field, Kind
+from mercurios.sources.folders import Folder, Found, open_folder
+from mercurios.sources.german import Separator, decided, moment, separators_in
+from mercurios.sources.tabular import SUFFIXES, Slice, Table, open_table, plain
+from mercurios.sources.values import values_of
+from mercurios.tenancy import FilesSource, Tenant
+
+PAGE_ROWS = 5_000
+_CHUNK_BYTES = 1 << 20
+_IDS = uuid.UUID("6f0c1a52-8a0b-5f0e-9d57-2f1f6f6f0c1a")
+_NUMERIC = frozenset({Kind.INTEGER, Kind.NUMBER})
+
+
+class FileDrop:
+    """The source of one tenant's records. Not for several threads at once."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        done: frozenset[str] = frozenset(),
+        *,
+        page_rows: int = PAGE_ROWS,
+        folder: Folder | None = None,
+    ) -> None:
+        """Bind the source to a tenant; `done` are the origins of files that were read before."""
+        if not isinstance(tenant.source, FilesSource):
+            raise ConfigError(f"tenant {tenant.id} has no `kind: files` source")
+        self._tenant = tenant
+        self._done = done
+        self._page_rows = page_rows
+        self._url = tenant.source.url
+        self._folder = folder or open_folder(self._url)
+
+    def __repr__(self) -> str:
+        return f"FileDrop(tenant={self._tenant.id!r}, url={self._url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open between two reads."""
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant whose records come from here."""
+        return self._tenant.id
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """The entities that can be read, by name."""
+        return CONTRACTS
+
+    @property
+    def is_listing(self) -> bool:
+        """A drop of files does not tell what is gone."""
+        return False
+
+    def can_read(self, entity: str, window: Window) -> bool:
+        """Files select nothing."""
+        return window.is_everything
+
+    def files(self) -> Mapping[str, tuple[Found, ...]]:
+        """The files of every entity that has some, oldest first, read or not; raises SourceError.
+
+        A file that belongs to no entity is logged as a warning.
+        """
+        assigned: dict[str, list[Found]] = {}
+        for found in self._folder.files():
+            if found.name.lower().endswith(SUFFIXES):
+                assigned.setdefault(entity_of(found.name) or "", []).append(found)
+        if lost := [found.name for found in assigned.pop("", []) if "/" not in found.name]:
+            structlog.get_logger(__name__).warning("files of no entity", tenant=self.tenant_id, files=lost)
+        return {entity: tuple(files) for entity, files in assigned.items()}
+
+    def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
+        """Stream the records of all files that were not read yet, the oldest file first.
+
+        Raises NotOffered when there is no file of the entity, and SourceError naming the file that cannot be read.
+        """
+        if start or not window.is_everything:
+            raise SourceError(f"tenant {self.tenant_id}: files are read whole, got {window} from record {start} on")
+        files = self.files().get(entity, ())
+        if not files:
+            names = ", ".join(f"{entity}*{suffix}" for suffix in SUFFIXES)
+            raise NotOffered(f"tenant {self.tenant_id}: no file of {entity}; expected {names} in {self._url}")
+        waiting: Page | None = None
+        position = 0
+        for origin, records in self._unread(CONTRACTS[entity], files):
+            if waiting is not None:
+                yield waiting
+            waiting = Page(entity, position, position + len(records), records, origin)
+            position += len(records)
+        if waiting is not None:
+            yield Page(entity, waiting.start, None, waiting.records, waiting.origin)
+
+    def _unread(self, contract: Contract, files: Sequence[Found]) -> Iterator[tuple[str, list[object]]]:
+        for found in files:
+            with self._folder.open(found.name) as file:
+                origin = f"{found.name} sha256:{_digest(file)}"
+                if origin not in self._done:
+                    for records in _records(self._tenant, contract, found, file, self._page_rows):
+                        yield origin, records
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def entity_of(name: str) -> str | None:
+    """The entity a file belongs to, by its first folder or, outside of any, by its own name."""
+    first = name.partition("/")[0].lower()
+    match = _ENTITY.match(first)
+    if match is None:
+        return None
+    return next(entity for entity in CONTRACTS if match[entity] is not None)
+
+
+def _named(entity: str) -> str:
+    """Pattern of the names an entity goes by: its own, its plural, and for articlesize that of two words."""
+    plural = rf"{entity[:-1]}ies" if entity.endswith("y") else rf"{entity}(?:e?s)?"
+    return rf"(?P<{entity}>{entity}|{plural}|{entity.replace('articlesize', 'article[ _-]sizes?')})(?![a-zäöüß])"
+
+
+_ENTITY = re.compile("|".join(_named(entity) for entity in sorted(CONTRACTS, key=len, reverse=True)))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of a file: its place, the name its values go by, and the field, where the contract has it."""
+
+    place: str
+    name: str
+    field: Field | None
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.field is not None and self.field.kind in _NUMERIC
+
+
+def _records(tenant: Tenant, contract: Contract, found: Found, file: IO[bytes], rows: int) -> Iterator[list[object]]:
+    """Records of one file, slice by slice; of an empty one a slice without any, so that it counts as read."""
+    table = open_table(file, found.name, frozenset(map(plain, contract.known)))
+    columns = _columns(contract, table, found.name)
+    separators = _separators(table, columns, rows)
+    completion = _Completion(tenant, contract, found)
+    is_empty = True
+    for part in table.slices(rows) if columns else ():
+        is_empty = False
+        yield completion.records(_values(part, columns, separators, completion.zone)) + list(part.strangers)
+    if is_empty:
+        yield []
+
+
+def _columns(contract: Contract, table: Table, name: str) -> list[_Column]:
+    """What the columns are; personal ones are left out. Raises SourceError when no, or not one, name fits a field."""
+    known = {plain(each): each for each in contract.known}
+    fields = {field.name: field for field in contract.kept}
+    named = [(f"{place}", known.get(plain(each), each)) for place, each in enumerate(table.names)]
+    names = [each for _, each in named]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise SourceError(f"{name} has more than one column {', '.join(twice)}; rename or remove the others")
+    if names and not fields.keys() & set(names):
+        expected = ", ".join(list(fields)[:6])
+        raise SourceError(f"{name} has no column of {contract.entity}; expected such as {expected}; name the columns")
+    return [_Column(place, each, fields.get(each)) for place, each in named if each not in contract.personal]
+
+
+def _separators(table: Table, columns: Sequence[_Column], rows: int) -> dict[str, Separator | None]:
+    """How each numeric column writes decimals, by its own evidence, else by that of all.
+
+    Excel's numbers become texts where they stand among texts, so there the texts around them are no evidence.
+    """
+    numeric = [column for column in columns if column.is_numeric]
+    found: dict[str, frozenset[Separator]] = {column.place: frozenset() for column in numeric}
+    for part in table.slices(rows) if numeric and not table.is_mixed else ():
+        for column in numeric:
+            if part.frame[column.place].dtype == pl.String:
+                found[column.place] |= separators_in(part.frame[column.place])
+    of_all = decided(each for every in found.values() for each in every)
+    return {place: decided(every) if every else of_all for place, every in found.items()}
+
+
+def _values(
+    part: Slice, columns: Sequence[_Column], separators: Mapping[str, Separator | None], zone: ZoneInfo
+) -> dict[str, list[object]]:
+    return {
+        column.name: values_of(part.frame[column.place], column.field, separators.get(column.place), zone)
+        for column in columns
+    }
+
+
+@dataclass(frozen=True)
+class _Completion:
+    """Gives the records of one file what the API sends and files may lack."""
+
+    tenant: Tenant
+    contract: Contract
+    found: Found
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.tenant.time_zone)
+
+    def records(self, values: dict[str, list[object]]) -> list[object]:
+        """One record a row."""
+        rows = len(next(iter(values.values()), []))
+        for name, given in self._defaults().items():
+            values[name] = [given if value is None else value for value in values.get(name, [None] * rows)]
+        keys = zip(*(values.get(name, [None] * rows) for name in self.contract.business_key), strict=True)
+        ids = values.get("id", [None] * rows)
+        values["id"] = [self._id(key) if one is None else one for one, key in zip(ids, keys, strict=True)]
+        names = tuple(values)
+        return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+    def _defaults(self) -> dict[str, object]:
+        changed: datetime = self.found.modified.astimezone(self.zone).replace(tzinfo=None)
+        own = {field.name for field in self.contract.kept}
+        given = {"lastChange": changed.isoformat(timespec="microseconds"), "isDeleted": False}
+        return {name: value for name, value in given.items() if name in own}
+
+    def _id(self, key: Sequence[object]) -> str | None:
+        """The same key makes the same id, whichever way a file writes it; an incomplete key makes none."""
+        if not key or None in key:
+            return None
+        plain_key = [self._plain(value) for value in key]
+        return str(uuid.uuid5(_IDS, json.dumps([self.tenant.id, self.contract.entity, *plain_key])))
+
+    def _plain(self, value: object) -> object:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return moment(value, self.zone) if isinstance(value, str) else value

@@ -1,0 +1,77 @@
+"""What an adapter gives: five primitives and a table of types. Everything else is written once, over any of them.
+
+class DuckDBWarehouse(SqlWarehouse): ...
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from mercurios.errors import WarehouseError
+from mercurios.warehouse import TableSpec, statements
+from mercurios.warehouse.rows import owned
+
+Row = tuple[Any, ...]
+
+
+class Engine(ABC):
+    """A connection to a warehouse. Temporary tables are its own and vanish with it."""
+
+    types: ClassVar[Mapping[pa.DataType, str]]
+    stored_types: ClassVar[Mapping[pa.DataType, str]]
+    """The same types as the information schema calls them, in lower case."""
+
+    @abstractmethod
+    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Execute one statement with `?` bound and return its rows; raises WarehouseError.
+
+        What changes rows returns one row that begins with their number.
+        """
+
+    @abstractmethod
+    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """Execute one query and return its rows as Arrow, as the engine types them."""
+
+    @abstractmethod
+    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+        """Add rows in bulk, a chunk in memory at a time; columns are matched by name."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]:
+        """All or nothing for the statements of the block, none of which creates or drops a table."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection."""
+
+    def _number(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        return int(self._run(statement, parameters)[0][0])
+
+    def _create_staged(self, name: str, table: TableSpec) -> None:
+        types = {field.name: self.types[field.type] for field in table.columns}
+        self._run(statements.create_staged(name, table, types))
+
+    @contextmanager
+    def _staged(self, table: TableSpec, rows: pa.Table) -> Iterator[str]:
+        """Put rows aside in a table of this connection; yields its name."""
+        name = f"aside_{table.name.replace('.', '_')}"
+        self._create_staged(name, table)
+        try:
+            self._append(name, [rows])
+            yield name
+        finally:
+            self._run(statements.drop(name))
+
+    def _aside(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> AbstractContextManager[str]:
+        """Put aside what replaces a tenant's rows of the same key; raises WarehouseError when a key comes twice."""
+        whole = owned(table, tenant_id, rows)
+        if whole.select(table.key).is_duplicated().any():
+            raise WarehouseError(f"{table.name}: a key ({', '.join(table.key)}) comes twice; send each row once")
+        return self._staged(table, whole.to_arrow())
+
+    def _replace_rows(self, table: TableSpec, name: str) -> None:
+        for statement in statements.replace_rows(table, name):
+            self._run(statement)

@@ -1,0 +1,204 @@
+"""One batch on its way into the warehouse: staged in tables of the connection, merged in one transaction.
+
+with warehouse.load(Batch("north", "b1", "sale", SALES, as_of, Scope("date", day, next_day))) as load:
+    load.stage(chunks)
+    counts = load.commit(extracted, finished_at)
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime
+
+import pyarrow as pa
+
+from mercurios.errors import BatchMismatch, WarehouseError
+from mercurios.warehouse import BATCHES, QUARANTINE, Batch, Counts, Rejected, TableSpec, merging, quarantine, statements
+from mercurios.warehouse.engine import Engine
+from mercurios.warehouse.merging import Part
+from mercurios.warehouse.rows import gathered, quarantine_rows, stamped, utc
+
+WAITING_REJECTS = 5_000
+"""Rejected records held before they are put aside together."""
+
+
+class SqlLoad:
+    """One open batch. Its table has a key column `id`, which the `record_id` of a rejected record names."""
+
+    def __init__(self, engine: Engine, batch: Batch) -> None:
+        _check_columns(batch)
+        self._engine = engine
+        self._batch = batch
+        self._at = utc(batch.started_at).isoformat()
+        self._rows = f"staged_{batch.table.name.partition('.')[2]}"
+        self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
+        self._staged = self._rejected = 0
+        self._waiting: list[Rejected] = []
+
+    def open(self) -> None:
+        """Create the staged tables, empty."""
+        self._engine._create_staged(self._rows, self._batch.table)
+        self._engine._create_staged(self._rejects, QUARANTINE)
+
+    def drop(self) -> None:
+        """Drop the staged tables."""
+        for name in (self._rows, self._rejects):
+            self._engine._run(statements.drop(name))
+
+    def stage(self, chunks: Iterable[pa.Table]) -> None:
+        """Put rows aside; columns are the table's own and _variant, without tenant_id and the other meta columns."""
+        self._engine._append(self._rows, self._stamped(chunks))
+
+    def reject(self, records: Sequence[Rejected]) -> None:
+        """Put records aside for the quarantine."""
+        self._waiting += records
+        if len(self._waiting) >= WAITING_REJECTS:
+            self._put_rejects()
+
+    def missing(self) -> int:
+        """Number of living rows of the scope that were neither staged nor rejected; 0 without a scope.
+
+        0 as well when a rejected record has no `record_id`: nobody can tell whose it is, so no row is known to be gone.
+        """
+        self._put_rejects()
+        if (part := self._deletable()) is None:
+            return 0
+        statement = merging.count_gone(self._batch.table, self._rows, self._rejects, part)
+        return self._engine._number(statement, part.values)
+
+    def commit(
+        self,
+        extracted: int,
+        finished_at: datetime,
+        *,
+        deletes: bool = True,
+        beside: Mapping[TableSpec, pa.Table] | None = None,
+    ) -> Counts:
+        """Merge, delete, quarantine, snapshot and account for the batch in one transaction.
+
+        Without `deletes` nothing counts as gone at the source, quarantined records included. A record that was loaded
+        and rejected in the same batch stays in quarantine. Rows of `beside` are written last.
+        Raises BatchMismatch when the numbers do not add up; nothing is changed then.
+        """
+        self._put_rejects()
+        with ExitStack() as stack:
+            asides = [
+                (table, stack.enter_context(self._engine._aside(table, self._batch.tenant_id, rows)))
+                for table, rows in (beside or {}).items()
+            ]
+            stack.enter_context(self._engine._transaction())
+            counts = self._merge(extracted, deletes)
+            self._quarantine(counts.quarantined, deletes)
+            self._take_snapshot()
+            self._account(counts, finished_at)
+            for table, name in asides:
+                self._engine._replace_rows(table, name)
+        return counts
+
+    def _stamped(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        for frame in gathered(self._batch.table, chunks):
+            yield stamped(self._batch, frame, self._staged)
+            self._staged += frame.height
+
+    def _put_rejects(self) -> None:
+        if self._waiting:
+            self._engine._append(self._rejects, [quarantine_rows(self._batch, self._waiting, self._rejected)])
+            self._rejected += len(self._waiting)
+            self._waiting = []
+
+    def _merge(self, extracted: int, deletes: bool) -> Counts:
+        run, table = self._engine._number, self._batch.table
+        loaded, quarantined = run(statements.count(self._rows)), run(statements.count(self._rejects))
+        if extracted != loaded + quarantined:
+            raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
+        duplicates = self._drop_duplicates(loaded)
+        part = self._searched()
+        updated = run(merging.drop_changed(table, self._rows, part), part.values)
+        written = run(merging.insert_missing(table, self._rows, part), part.values)
+        deleted = self._delete_gone() if deletes else 0
+        self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
+        return Counts(
+            extracted=extracted,
+            loaded=loaded,
+            quarantined=quarantined,
+            inserted=written - updated,
+            updated=updated,
+            unchanged=loaded - duplicates - written,
+            duplicates=duplicates,
+            deleted=deleted,
+        )
+
+    def _drop_duplicates(self, loaded: int) -> int:
+        if self._engine._number(merging.distinct_keys(self._rows)) == loaded:
+            return 0
+        return self._engine._number(merging.keep_newest(self._batch, self._rows))
+
+    def _searched(self) -> Part:
+        """Where the staged keys are in the table already: as a rule in a few days, also when the scope is all of it.
+
+        A record may have moved to another day, so the scope does not tell.
+        """
+        everything = merging.whole(self._batch.tenant_id)
+        if not (self._batch.scope and (column := self._batch.scope.column)):
+            return everything
+        extent = merging.extent(self._batch.table, self._rows, column, everything)
+        found, dated, first, last = self._engine._run(extent, everything.values)[0]
+        return merging.between(self._batch.tenant_id, column, first, last) if found == dated else everything
+
+    def _deletable(self) -> Part | None:
+        unnamed = self._engine._number(quarantine.unnamed(self._rejects))
+        if self._batch.scope is None or unnamed:
+            return None
+        return merging.within(self._batch.tenant_id, self._batch.scope)
+
+    def _delete_gone(self) -> int:
+        if (part := self._deletable()) is None:
+            return 0
+        statement = merging.delete_gone(self._batch.table, self._rows, self._rejects, part)
+        return self._engine._number(statement, (self._at, self._at, self._batch.batch_id, *part.values))
+
+    def _quarantine(self, rejected: int, deletes: bool) -> None:
+        batch, run = self._batch, self._engine._number
+        owner, now = (batch.tenant_id, batch.entity), (batch.batch_id, self._at)
+        if rejected:
+            if run(quarantine.distinct_records(self._rejects)) < rejected:
+                run(quarantine.number_repeated(self._rejects))
+            run(quarantine.touch(self._rejects), (*now, *owner))
+            run(quarantine.insert(self._rejects), owner)
+        scope = batch.scope if deletes else None
+        resolve = quarantine.resolve(self._rows, self._rejects, scope)
+        run(resolve, (*now, *owner, batch.batch_id, *quarantine.bounds(scope)))
+        self._check(quarantine.count_met(), owner, rejected)
+
+    def _take_snapshot(self) -> None:
+        if snapshot := self._batch.snapshot:
+            day = snapshot.on.isoformat()
+            self._engine._run(merging.clear_day(snapshot), (self._batch.tenant_id, day))
+            self._engine._run(merging.take_day(snapshot, self._batch), (day, self._batch.tenant_id))
+
+    def _account(self, counts: Counts, finished_at: datetime) -> None:
+        batch = self._batch
+        values = asdict(counts) | {
+            "tenant_id": batch.tenant_id,
+            "batch_id": batch.batch_id,
+            "entity": batch.entity,
+            "started_at": self._at,
+            "finished_at": utc(finished_at).isoformat(),
+            "scope": batch.scope and str(batch.scope),
+        }
+        self._engine._run(statements.account(), [values[name] for name in BATCHES.columns.names])
+
+    def _check(self, statement: str, values: tuple[str, ...], expected: int) -> None:
+        found = self._engine._number(statement, (*values, self._batch.batch_id))
+        if found != expected:
+            raise self._mismatch(f"{expected} rows to write, but {found} carry the batch's name; is it used twice?")
+
+    def _mismatch(self, what: str) -> BatchMismatch:
+        where = f"tenant {self._batch.tenant_id}, {self._batch.entity}"
+        return BatchMismatch(f"{where}: {what}; nothing of the batch was kept, run it again")
+
+
+def _check_columns(batch: Batch) -> None:
+    named = {"id", batch.scope and batch.scope.column, batch.changed_column, batch.deleted_column} - {None}
+    if missing := named - set(batch.table.columns.names):
+        raise WarehouseError(f"table {batch.table.name} has no column {', '.join(sorted(map(str, missing)))}")

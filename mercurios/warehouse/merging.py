@@ -1,0 +1,208 @@
+"""The SQL of a batch: what is merged, deleted and kept of a day. Names come from declared tables only.
+
+run(drop_changed(SALES, "staged", part), part.values)
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from string import Template
+
+from mercurios.warehouse import (
+    BATCH_ID,
+    DELETED_AT,
+    EXTRACTED_AT,
+    KEY_HASH,
+    ROW_HASH,
+    SEQUENCE,
+    Batch,
+    Scope,
+    Snapshot,
+    TableSpec,
+)
+from mercurios.warehouse.statements import same_key
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a tenant's rows: a condition in which `$t` is the table, and the values to bind in it."""
+
+    condition: str
+    values: tuple[object, ...]
+
+    def of(self, name: str) -> str:
+        """The condition on a table or alias."""
+        return Template(self.condition).substitute(t=name)
+
+
+def whole(tenant_id: str) -> Part:
+    """All rows of a tenant."""
+    return Part("$t.tenant_id = ?", (tenant_id,))
+
+
+def within(tenant_id: str, scope: Scope) -> Part:
+    """The rows of a scope. One without a value in the scope's column is in no scope that has one."""
+    if scope.column is None:
+        return whole(tenant_id)
+    bounds = [(sign, day) for sign, day in ((">=", scope.first), ("<", scope.until)) if day is not None]
+    conditions = [f"$t.{scope.column} {sign} cast(? as timestamp)" for sign, _ in bounds]
+    return Part(
+        " and ".join(["$t.tenant_id = ?", f"$t.{scope.column} is not null", *conditions]),
+        (tenant_id, *(day.isoformat() for _, day in bounds)),
+    )
+
+
+def between(tenant_id: str, column: str, first: datetime | None, last: datetime | None) -> Part:
+    """The rows from one moment to another, both included; none at all when there are no such moments."""
+    moments = (moment and moment.isoformat() for moment in (first, last))
+    return Part(
+        f"$t.tenant_id = ? and $t.{column} between cast(? as timestamp) and cast(? as timestamp)", (tenant_id, *moments)
+    )
+
+
+_DISTINCT = Template("select count(distinct $hash) from $staged")
+# Windows over all rows of a large batch cost more than the merge: only keys that come more than once are ranked.
+_KEEP_NEWEST = Template("""
+    delete from $staged where $seq in (
+        select $seq
+        from $staged
+        where $hash in (select $hash from $staged group by $hash having count(*) > 1)
+        qualify row_number() over (partition by $key order by $newest) > 1
+    )
+""")
+_EXTENT = Template("""
+    select count(*), count($column), min($column), max($column)
+    from $target as t
+    where $part and $hash in (select $hash from $staged)
+""")
+_DROP_CHANGED = Template("""
+    delete from $target using $staged as s
+    where $part and $on
+        and ($target.$row <> s.$row or ($target.$deleted is null) <> (s.$deleted is null))
+""")
+_INSERT_MISSING = Template("""
+    insert into $target ($columns)
+    select $values
+    from $staged as s
+    where not exists (select 1 from $target as t where $part and $on)
+""")
+_GONE = """
+    $part and $t.$deleted is null
+        and not exists (select 1 from $staged as s where $on)
+        and not exists (select 1 from $rejected as r where r.record_id = $t.id)
+"""
+_COUNT_GONE = Template("select count(*) from $target as t where $gone")
+_DELETE_GONE = Template("""
+    update $target
+    set $deleted = cast(? as timestamp), $extracted = cast(? as timestamp), $batch = ?
+    where $gone
+""")
+_COUNT_WRITTEN = Template("""
+    select count(*) from $target
+    where tenant_id = ? and $extracted = cast(? as timestamp) and $batch = ?
+""")
+_CLEAR_DAY = Template("delete from $target where tenant_id = ? and snapshot_on = cast(? as date)")
+_TAKE_DAY = Template("""
+    insert into $target ($columns, snapshot_on)
+    select $columns, cast(? as date)
+    from $source
+    where tenant_id = ? and $deleted is null
+    qualify row_number() over (partition by $key order by $newest) = 1
+""")
+
+
+def distinct_keys(staged: str) -> str:
+    """Count the key hashes in a batch; as many as rows means that no key came twice."""
+    return _DISTINCT.substitute(staged=staged, hash=KEY_HASH)
+
+
+def keep_newest(batch: Batch, staged: str) -> str:
+    """Of rows with the same key keep the one changed last, and of several such the one that came last."""
+    return _KEEP_NEWEST.substitute(
+        staged=staged, key=", ".join(batch.table.key), hash=KEY_HASH, seq=SEQUENCE, newest=_newest(batch, SEQUENCE)
+    )
+
+
+def extent(table: TableSpec, staged: str, column: str, part: Part) -> str:
+    """Count rows with the hash of a staged key, and those of them with a moment; first and last of these moments.
+
+    Reads eight bytes a row where a comparison of keys would read two texts.
+    """
+    return _EXTENT.substitute(target=table.name, staged=staged, column=column, part=part.of("t"), hash=KEY_HASH)
+
+
+def drop_changed(table: TableSpec, staged: str, part: Part) -> str:
+    """Drop rows of the part that are staged with another hash, or dead and staged alive, or the other way round."""
+    return _DROP_CHANGED.substitute(
+        target=table.name,
+        staged=staged,
+        part=part.of(table.name),
+        on=same_key(table, table.name),
+        row=ROW_HASH,
+        deleted=DELETED_AT,
+    )
+
+
+def insert_missing(table: TableSpec, staged: str, part: Part) -> str:
+    """Insert staged rows whose key the part does not have.
+
+    With `drop_changed` before it a merge, and rows that are alike stay as they are. Two statements of one transaction
+    rather than a MERGE, which the emulator cannot run in one.
+    """
+    names = table.columns.names
+    return _INSERT_MISSING.substitute(
+        target=table.name,
+        staged=staged,
+        part=part.of("t"),
+        on=same_key(table),
+        columns=", ".join(names),
+        values=", ".join(f"s.{name}" for name in names),
+    )
+
+
+def count_gone(table: TableSpec, staged: str, rejected: str, part: Part) -> str:
+    """Count living rows of the part that are neither staged nor rejected."""
+    return _COUNT_GONE.substitute(target=table.name, gone=_gone(table, "t", staged, rejected, part))
+
+
+def delete_gone(table: TableSpec, staged: str, rejected: str, part: Part) -> str:
+    """Mark living rows that are neither staged nor rejected; parameters: twice the moment, batch, then the part's."""
+    return _DELETE_GONE.substitute(
+        target=table.name,
+        gone=_gone(table, table.name, staged, rejected, part),
+        deleted=DELETED_AT,
+        extracted=EXTRACTED_AT,
+        batch=BATCH_ID,
+    )
+
+
+def count_written(table: TableSpec) -> str:
+    """Count the rows of a batch; parameters: tenant, moment, batch. The moment lets the engine skip all older rows."""
+    return _COUNT_WRITTEN.substitute(target=table.name, extracted=EXTRACTED_AT, batch=BATCH_ID)
+
+
+def clear_day(snapshot: Snapshot) -> str:
+    """Drop what a tenant has of a day; parameters: tenant, day."""
+    return _CLEAR_DAY.substitute(target=snapshot.table.name)
+
+
+def take_day(snapshot: Snapshot, batch: Batch) -> str:
+    """Keep the living rows of a day, of several with the snapshot's key the newest; parameters: day, tenant."""
+    return _TAKE_DAY.substitute(
+        target=snapshot.table.name,
+        source=batch.table.name,
+        deleted=DELETED_AT,
+        columns=", ".join(name for name in snapshot.table.columns.names if name != "snapshot_on"),
+        key=", ".join(name for name in snapshot.table.key if name != "snapshot_on"),
+        newest=_newest(batch, EXTRACTED_AT, *batch.table.key),
+    )
+
+
+def _newest(batch: Batch, *ties: str) -> str:
+    changed = [f"{batch.changed_column} desc nulls last"] if batch.changed_column else []
+    return ", ".join([*changed, *(f"{name} desc" for name in ties)])
+
+
+def _gone(table: TableSpec, name: str, staged: str, rejected: str, part: Part) -> str:
+    return Template(_GONE).substitute(
+        t=name, part=part.of(name), on=same_key(table, name), staged=staged, rejected=rejected, deleted=DELETED_AT
+    )

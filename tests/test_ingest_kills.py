@@ -1,0 +1,163 @@
+"""Ingest is killed, again and again, while the source misbehaves and its records change: nothing is lost, doubled or
+resurrected. `make soak` does the same a thousand times and more.
+
+A round: a stand-in with faults and changes drawn by a seed, some runs that are killed, the changes that have not come
+about yet, a run that may end. Then the warehouse is held against what the source lists.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mercurios.sandbox import Merchant, Mix, Profile, Rules, RunningSandbox, running, seeded_faults
+from mercurios.sandbox.enrolment import write_tenant_files
+from mercurios.sources.contracts import CONTRACTS
+from mercurios.sources.conversion import convert
+from mercurios.tenancy import Filters
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.killing import Ended, Errand, runs
+from tests.tiny import LAST_DAY, tiny_merchant
+
+ENTITIES = ("branch", "article", "customer", "articlesize", "sale")
+AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
+FILTERS = Filters("modifiedSince", "fromDate", "toDate")
+KILLS_A_ROUND = 8
+TROUBLES = ("status", "closed", "cut", "slow", "expired", "repeated", "login")
+# A source that selects by itself shows changes and open days only: records are then deleted by their mark, or (below)
+# on an open day. One that does not is read completely, so that everything may happen to every record.
+SCENARIOS = {
+    "read completely": (
+        Rules(),
+        Mix(kinds=(*TROUBLES, "insert", "late", "update", "silent", "delete", "mark_deleted")),
+    ),
+    "read by windows": (Rules(filters=FILTERS), Mix(kinds=(*TROUBLES, "insert", "late", "update", "mark_deleted"))),
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[Errand], Ended]]:
+    with runs() as started:
+        yield started
+
+
+@dataclass
+class Shop:
+    """One merchant over all rounds: what it has now, and how often its reader was killed."""
+
+    home: Path
+    name: str
+    rules: Rules
+    mix: Mix
+    chance: random.Random
+    entities: Mapping[str, pl.DataFrame]
+    run: Callable[[Errand], Ended] = field(repr=False)
+    hours: int = 0
+    calls: int = 20_000
+    seconds: float = 1.0
+    kills: int = 0
+    resumed: int = 0
+
+    def round(self) -> None:
+        seed = self.chance.getrandbits(32)
+        faults = seeded_faults(seed, replace(self.mix, requests=150, changes=12, entities=ENTITIES[1:]))
+        merchant = Merchant(self.name, f"{self.name}-key", f"{self.name}-secret", self.entities, Profile(), faults)
+        with running([merchant], rules=self.rules) as sandbox:
+            write_tenant_files([merchant], self.home / "tenants", sandbox.auth_url, rules=self.rules)
+            for _ in range(self.chance.randint(3, KILLS_A_ROUND)):
+                self.kill()
+                self.delete_on_an_open_day(sandbox)
+            sandbox.settle(self.name)
+            self.finish()
+            self.entities = {entity: sandbox.current(self.name, entity) for entity in ENTITIES}
+        self.check()
+
+    def kill(self) -> None:
+        """One run that dies at a place drawn by the seed; it may also end before."""
+        errand = self.errand()
+        if self.chance.random() < 0.6:
+            ended = self.run(replace(errand, at_call=self.chance.randint(1, self.calls)))
+        else:
+            ended = self.run(replace(errand, after_ms=self.chance.uniform(0, 1000 * self.seconds)))
+        assert ended.error is None, ended.error
+        self.kills += ended.was_killed
+        self.resumed += ended.was_resumed
+
+    def finish(self) -> None:
+        """Run to the end; when pages of an earlier run were in it, once more, for what changed behind them."""
+        for _ in range(2):
+            ended = self.run(self.errand())
+            assert ended.error is None, ended.error
+            assert not ended.was_killed
+            self.resumed += ended.was_resumed
+            if not ended.was_resumed:
+                self.calls, self.seconds = ended.calls, max(ended.seconds, 0.05)
+                return
+        assert not ended.was_resumed
+
+    def errand(self) -> Errand:
+        self.hours += 1
+        at = AT + timedelta(minutes=self.hours)
+        return Errand(str(self.home), self.name, at.isoformat(), entities=ENTITIES)
+
+    def delete_on_an_open_day(self, sandbox: RunningSandbox) -> None:
+        listed = sandbox.current(self.name, "sale")
+        recent = listed.filter(pl.col("date") >= (LAST_DAY - timedelta(days=5)).isoformat())["id"].sort().to_list()
+        if recent and self.chance.random() < 0.5:
+            sandbox.delete(self.name, "sale", self.chance.sample(recent, min(2, len(recent))))
+
+    def check(self) -> None:
+        with DuckDBWarehouse.open(f"duckdb:///{self.home}/warehouse.duckdb", read_only=True) as warehouse:
+            for entity in ENTITIES:
+                table = pl.DataFrame(warehouse.table(f"raw.prohandel_{entity}")).filter(tenant_id=self.name)
+                assert table["id"].is_unique().all(), f"{entity}: doubled"
+                living = table.filter(pl.col("_deleted_at").is_null())
+                expected = oracle(entity, self.entities[entity])
+                found = by_id(living.select(expected.columns))
+                listed = by_id(expected)
+                assert sorted(listed.keys() - found.keys()) == [], f"{entity}: lost"
+                assert sorted(found.keys() - listed.keys()) == [], f"{entity}: resurrected"
+                assert found == listed, entity
+            for batch in warehouse.batches():
+                assert batch.counts.extracted == batch.counts.loaded + batch.counts.quarantined
+            assert warehouse.count("ops.quarantine") == 0
+
+
+def oracle(entity: str, listed: pl.DataFrame) -> pl.DataFrame:
+    """What the warehouse has to hold as living rows, from the source alone."""
+    converted = convert(CONTRACTS[entity], listed.to_dicts())
+    assert not converted.quarantined
+    living = (
+        converted.frame.filter(~pl.col("is_deleted")) if "is_deleted" in converted.frame.columns else converted.frame
+    )
+    return living.drop("_variant")
+
+
+def by_id(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in frame.to_dicts()}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.timeout(3600)
+def test_killed_at_any_point_nothing_is_lost_doubled_or_resurrected(
+    scenario: str, run: Callable[[Errand], Ended], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    wanted = request.config.getoption("--kills") // len(SCENARIOS)
+    rules, mix = SCENARIOS[scenario]
+    shops = []
+    for number, name in enumerate(("north", "south"), start=1):
+        entities = {
+            entity: frame for entity, frame in tiny_merchant(number, lines_a_day=2).items() if entity in ENTITIES
+        }
+        shop = Shop(tmp_path, name, rules, mix, random.Random(f"{scenario}/{name}"), entities, run)
+        shops.append(shop)
+        while shop.kills < wanted / 2:
+            shop.round()
+    for shop in shops:  # what was done to one merchant has done nothing to the other
+        shop.check()
+    assert sum(shop.resumed for shop in shops) > wanted / 20, "hardly a read was ever taken up again"

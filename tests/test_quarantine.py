@@ -1,0 +1,151 @@
+"""Quarantine: a broken record keeps its payload and all its reasons; a replay after a mended contract lands exactly
+what would have come in had the contract been right at once."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mercurios.errors import BadRequest
+from mercurios.jobs.ingest import Extent, Run, ingest
+from mercurios.jobs.quarantine import Held, Replayed, find, quarantined, replay
+from mercurios.sources.contracts import CONTRACTS, Contract, Kind
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.listed import ListSource, label
+from tests.prohandel_double import tenant
+
+AT = datetime(2026, 1, 2, 12, tzinfo=UTC)
+LABEL = CONTRACTS["label"]
+NARROW = replace(LABEL, kept=tuple(replace(f, kind=Kind.INTEGER) if f.name == "name" else f for f in LABEL.kept))
+"""The contract before it was mended: it takes a name for a number."""
+
+
+@pytest.fixture
+def warehouse() -> Iterator[DuckDBWarehouse]:
+    with DuckDBWarehouse.open("duckdb:///:memory:") as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """One tenant's labels, read again and again; an hour passes between two reads."""
+
+    warehouse: DuckDBWarehouse
+    folder: Path
+    name: str = "north"
+
+    def read(self, records: list[object], contract: Contract = LABEL) -> None:
+        source = ListSource({"label": records}, self.name, {**CONTRACTS, "label": contract})
+        hours = len(self.warehouse.batches())
+        run = Run(AT + timedelta(hours=hours), self.folder / "spool", Extent(("label",)))
+        ingest(source, tenant(self.folder, self.name), self.warehouse, run)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What is known of the records, without when and by which batch."""
+        meta = ("tenant_id", "_batch_id", "_extracted_at", "_deleted_at")
+        table = pl.DataFrame(self.warehouse.table("raw.prohandel_label")).filter(tenant_id=self.name)
+        return table.with_columns(gone=pl.col("_deleted_at").is_not_null()).drop(meta).sort("id").to_dicts()
+
+    def living(self) -> dict[str, Any]:
+        return {row["id"]: row["name"] for row in self.rows() if not row["gone"]}
+
+    def open(self) -> tuple[Held, ...]:
+        return quarantined(self.warehouse, self.name)
+
+    def replay(self, contract: Contract = LABEL) -> tuple[Replayed, ...]:
+        return replay(self.warehouse, self.name, AT + timedelta(days=1), contracts={"label": contract})
+
+
+@pytest.fixture
+def north(warehouse: DuckDBWarehouse, tmp_path: Path) -> Merchant:
+    return Merchant(warehouse, tmp_path)
+
+
+def test_a_record_keeps_its_payload_and_every_reason(north: Merchant) -> None:
+    broken = label("a", number="x", lastChange="yesterday", novelty=[1, {"deep": 2}])
+    north.read([broken, label("b")])
+    (held,) = north.open()
+    assert (held.entity, held.record_id, held.resolved_by) == ("label", "a", None)
+    assert set(held.reasons) == {
+        "number: expected integer, got other text",
+        "lastChange: expected timestamp, got other text",
+    }
+    assert json.loads(held.record) == broken
+    assert held.batch_id == held.last_batch_id
+    assert find(north.warehouse, "north", held.number[:4]) == held
+    assert "novelty" not in repr(held)
+
+
+def test_a_number_that_names_none_or_several_is_refused(north: Merchant) -> None:
+    north.read([label(f"r{n}", number="x") for n in range(40)])
+    for number in ("", "zz", "0"):
+        with pytest.raises(BadRequest, match="expected one"):
+            find(north.warehouse, "north", number)
+
+
+def test_replay_lands_what_an_oracle_would(north: Merchant, tmp_path: Path) -> None:
+    records: list[object] = [label(f"r{n}", number=n, name=f"Größe {n}", novelty=n) for n in range(20)]
+    south = replace(north, name="south")
+    north.read(records, NARROW)
+    south.read(records, NARROW)
+    assert len(north.open()) == 20
+    (done,) = north.replay()
+    assert (done.counts.extracted, done.counts.loaded, done.counts.quarantined) == (20, 20, 0)
+    assert north.open() == ()
+    assert {one.resolved_by for one in quarantined(north.warehouse, "north", resolved=True)} == {done.batch_id}
+    assert len(south.open()) == 20
+    assert south.rows() == []
+    with DuckDBWarehouse.open("duckdb:///:memory:") as other:
+        oracle = Merchant(other, tmp_path)
+        oracle.read(records)
+        assert north.rows() == oracle.rows()
+    assert north.replay() == ()
+
+
+def test_what_is_still_broken_stays(north: Merchant) -> None:
+    north.read([label("a", name="x"), label("b", name="y", number="z"), "junk"], NARROW)
+    (done,) = north.replay()
+    assert (done.counts.extracted, done.counts.loaded, done.counts.quarantined) == (3, 1, 2)
+    assert {one.record_id: one.reasons for one in north.open()} == {
+        "b": ("number: expected integer, got other text",),
+        None: ("record: expected object, got other text",),
+    }
+    for batch in north.warehouse.batches():
+        assert batch.counts.extracted == batch.counts.loaded + batch.counts.quarantined
+
+
+def test_replay_puts_nothing_old_over_something_newer(north: Merchant) -> None:
+    north.read([label("a", name="old"), label("b", name="old")], NARROW)
+    north.read([label("a", name="newer"), label("b", name="newer")], NARROW)
+    north.read([label("a", name=7), label("b", name="newer")], NARROW)
+    north.replay()
+    assert north.living() == {"a": "7", "b": "newer"}
+
+
+def test_replay_resurrects_nothing(north: Merchant) -> None:
+    """A record breaks, and is gone at the source before the contract is mended."""
+    others: list[object] = [label(f"o{n}", name=n) for n in range(5)]
+    names = {f"o{n}" for n in range(5)}
+    north.read([*others, label("a", name=1), label("never sound", name="x")], NARROW)
+    north.read([*others, label("a", name="x"), label("never sound", name="x")], NARROW)
+    assert north.living().keys() == {"a", *names}
+    north.read(others, NARROW)
+    assert north.living().keys() == names
+    assert north.open() == ()
+    assert north.replay() == ()
+    assert north.living().keys() == names
+
+
+def test_a_source_that_mends_its_record_resolves_it(north: Merchant) -> None:
+    north.read([label("a", number="x")])
+    north.read([label("a", number="x")])
+    (held,) = north.open()
+    assert held.batch_id != held.last_batch_id
+    north.read([label("a", number=3)])
+    assert north.open() == ()
+    assert [row["number"] for row in north.rows()] == [3]
