@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 
-from flows import artifacts, events
+from flows import artifacts, events, limits
 from mercurios import wiring
-from mercurios.errors import BudgetSpent, Transient
+from mercurios.errors import BudgetSpent, MercuriosError, Transient
 from mercurios.jobs.ingest import DUE, Extent, IngestReport, Run
 from mercurios.jobs.ingest import ingest as ingest_job
 
@@ -28,12 +27,16 @@ def _is_worth_another_try(_task: object, _run: object, state: object) -> bool:
 def ingest_tenant(tenant_id: str, run: Run) -> IngestReport:
     """Read one merchant, alone; a later try goes on where this one stopped."""
     tenant = wiring.tenants().get(tenant_id)
-    with (
-        concurrency(wiring.ingest_limit(tenant_id)),
-        wiring.open_warehouse() as warehouse,
-        wiring.open_source(tenant, warehouse) as source,
-    ):
-        report = ingest_job(source, tenant, warehouse, run)
+    try:
+        with (
+            limits.alone(tenant_id),
+            wiring.open_warehouse() as warehouse,
+            wiring.open_source(tenant, warehouse) as source,
+        ):
+            report = ingest_job(source, tenant, warehouse, run)
+    except MercuriosError as error:
+        events.failed(tenant_id, error)
+        raise
     events.drift(tenant_id, report.drifts)
     return report
 

@@ -1,17 +1,19 @@
 """Onboard: a new merchant, from the tenant file to the first release, in one run."""
 
+import re
 from datetime import UTC, datetime
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 
+from flows import limits
 from flows.export import export
 from flows.ingest import ingest
 from flows.quality import quality
 from flows.transform import transform
 from mercurios import wiring
+from mercurios.errors import WarehouseError
 from mercurios.jobs.ingest.tables import INGEST_TABLES
 from mercurios.jobs.onboard import Findings, Onboarding, OnboardReport, findings
 
@@ -21,8 +23,7 @@ def prepare(tenant_id: str) -> None:
     """Create the tables of ingest, and the limit that keeps two ingests of the merchant apart."""
     with wiring.open_warehouse() as warehouse:
         warehouse.ensure(*INGEST_TABLES)
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(wiring.ingest_limit(tenant_id), 1)
+    limits.ensure_ingest_limit(tenant_id)
 
 
 @flow(name="onboard")
@@ -54,12 +55,15 @@ def onboard(tenant: str, as_of: datetime | None = None) -> OnboardReport:
             note(release)
     finally:
         report = onboarding.report(_findings(onboarding, tenant, moment), quality=score, release=release)
-        create_markdown_artifact(report.text, key=f"onboard-{tenant.replace('_', '-')}")
+        create_markdown_artifact(report.text, key=re.sub(r"[^a-z0-9]", "-", f"onboard-{tenant.lower()}"))
     return report
 
 
 def _findings(onboarding: Onboarding, tenant: str, since: datetime) -> Findings:
     if not onboarding.has_loaded:
         return Findings()
-    with wiring.open_warehouse() as warehouse:
-        return findings(warehouse, tenant, since)
+    try:
+        with wiring.open_warehouse() as warehouse:
+            return findings(warehouse, tenant, since)
+    except WarehouseError:  # the step that failed has told of it
+        return Findings()

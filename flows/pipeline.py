@@ -8,6 +8,7 @@ from prefect import flow
 from flows.export import export
 from flows.index import index
 from flows.ingest import ingest
+from flows.quality import quality
 from flows.query import query
 from flows.retrain import retrain
 from flows.transform import transform
@@ -18,13 +19,15 @@ from mercurios.jobs.ingest import IngestReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
+from mercurios.quality import QualityReport
 
 
 @dataclass(frozen=True)
 class PipelineReport:
-    """What the six verbs reported."""
+    """What the six verbs reported, and how sound the merchants' rows are."""
 
     ingest: list[IngestReport]
+    quality: list[QualityReport]
     transform: TransformReport
     export: ExportReport
     retrain: list[RetrainReport]
@@ -35,10 +38,11 @@ class PipelineReport:
 
 @flow(name="pipeline")
 def pipeline(tenants: list[str] | None = None, as_of: datetime | None = None) -> PipelineReport:
-    """Run everything for `tenants` (all when none are named) as of one moment."""
+    """Run everything for `tenants` (all when none are named) as of one moment; what came in is measured."""
     moment = as_of or datetime.now(UTC)
     return PipelineReport(
         ingest=ingest(tenants, moment),
+        quality=quality(tenants, moment),
         transform=transform(),
         export=export(moment),
         retrain=retrain(tenants, moment),

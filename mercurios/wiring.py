@@ -76,7 +76,7 @@ def try_source(tenant: Tenant) -> str:
 
     with open_source(tenant) as source:
         if isinstance(source, FileDrop):
-            files = source.files()
+            files = source.files
             if not files:
                 raise SourceError(f"tenant {tenant.id}: no file of an entity, e.g. sale_2025-03-01.csv, in {source!r}")
             return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in files.items())

@@ -15,7 +15,11 @@ from mercurios.config import ROOT, child_environment
 from mercurios.sandbox import RunningSandbox
 from mercurios.up import POOL
 
-VERBS = {"ingest", "transform", "export", "retrain", "index", "query", "pipeline"}
+
+DEPLOYED = {
+    *("ingest", "transform", "export", "retrain", "index", "query", "pipeline"),
+    *("quality", "onboard", "fivetran"),
+}
 
 
 def prefect(*arguments: str, environment: dict[str, str]) -> str:
@@ -72,7 +76,7 @@ def test_every_flow_is_deployed_and_a_scheduled_run_completes(
     prefect("deploy", "--all", "--prefect-file", "deployments.yaml", environment=server)
     api = server["PREFECT_API_URL"]
     deployed = httpx.post(f"{api}/deployments/filter", json={}).json()
-    assert {deployment["name"] for deployment in deployed} == VERBS
+    assert {deployment["name"] for deployment in deployed} == DEPLOYED
     pipeline = next(deployment for deployment in deployed if deployment["name"] == "pipeline")
     assert [schedule["schedule"]["cron"] for schedule in pipeline["schedules"]] == ["30 4 * * *"]
 
@@ -99,7 +103,7 @@ def state(api: str, run_id: str) -> str:
 
 def test_the_file_schedules_the_pipeline_daily_and_names_every_flow() -> None:
     deployments = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
-    assert {deployment["name"] for deployment in deployments} == VERBS
+    assert {deployment["name"] for deployment in deployments} == DEPLOYED
     for deployment in deployments:
         path, _, function = deployment["entrypoint"].partition(":")
         assert function == deployment["name"]

@@ -26,6 +26,7 @@ from mercurios.sources.contracts import CONTRACTS, SALE
 from mercurios.sources.conversion import Converted, convert
 from mercurios.sources.files import FileDrop, entity_of
 from mercurios.sources.german import Separator, moment, numbers, separator_of
+from mercurios.sources.tabular import plain
 from mercurios.tenancy import FilesSource, ProHandelSource, Tenant
 
 Record = dict[str, Any]
@@ -394,6 +395,11 @@ def test_a_file_belongs_to_the_entity_its_name_begins_with(name: str, entity: st
     assert entity_of(name) == entity
 
 
+def test_no_two_fields_go_by_the_same_name() -> None:
+    for contract in CONTRACTS.values():
+        assert len({plain(name) for name in contract.known}) == len(contract.known)
+
+
 def test_every_entity_has_files_of_its_own() -> None:
     assert [entity_of(f"{entity}_1.csv") for entity in CONTRACTS] == list(CONTRACTS)
 
@@ -402,7 +408,7 @@ def test_work_in_progress_and_foreign_files_are_not_seen(tmp_path: Path) -> None
     names = ("sale.csv", "~$sale.xlsx", ".sale.csv.part", "sale.csv.tmp", "sale/_tmp/1.csv", "done/sale.csv", "x.csv")
     for name in names:
         put(tmp_path, name, table([line(1)]))
-    assert {entity: [found.name for found in files] for entity, files in drop(tmp_path).files().items()} == {
+    assert {entity: [found.name for found in files] for entity, files in drop(tmp_path).files.items()} == {
         "sale": ["sale.csv"]
     }
 
@@ -621,14 +627,14 @@ def test_a_bucket_is_read_like_a_folder(bucket: Any, tmp_path: Path) -> None:
 
 def test_a_bucket_that_does_not_answer_is_named(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="s3://nowhere/: AWS answers NoSuchBucket; correct `url`"):
-        FileDrop(tenant("s3://nowhere")).files()
+        assert FileDrop(tenant("s3://nowhere")).files
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.delenv(f"AWS_{name}")
     for name in ("CONFIG_FILE", "SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(f"AWS_{name}", "nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(AuthenticationFailed, match="no AWS credentials"):
-        FileDrop(tenant("s3://shop")).files()
+        assert FileDrop(tenant("s3://shop")).files
 
 
 # -- size ---------------------------------------------------------------------------------------------------------

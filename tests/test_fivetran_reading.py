@@ -1,6 +1,7 @@
 """Reading for Fivetran: whatever happens in between, the destination ends up with what the merchant has."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ NOON = datetime(2025, 11, 4, 12, 0)
 
 
 def reading(source: Listing, *entities: str, now: datetime = NOON, run: str = "sync", records: int = 3) -> Reading:
-    return Reading(source, entities or tuple(CONTRACTS), lambda: now, run, records)
+    return Reading(source, entities or tuple(CONTRACTS), lambda: now, run, records, can_keep=True)
 
 
 def sync(source: Listing, target: Destination, *entities: str, **more: Any) -> None:
@@ -102,8 +103,45 @@ def test_what_vanished_or_is_flagged_is_marked_and_what_comes_again_is_alive() -
     assert len(target.alive("category")) == 30
 
 
-@pytest.mark.parametrize("listed", [[], [{"id": "category-00001", "number": "none"}]])
-def test_a_listing_without_a_sound_record_marks_nothing(listed: list[object]) -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    gone=st.sets(st.integers(0, 14)),
+    broken=st.sets(st.integers(0, 14), min_size=1),
+    flagged=st.sets(st.integers(0, 14)),
+    kills=st.lists(st.integers(0, 30), max_size=4),
+)
+def test_a_row_whose_record_is_broken_now_stays_as_it_was(
+    gone: set[int], broken: set[int], flagged: set[int], kills: list[int]
+) -> None:
+    before = [made("category", n, isDeleted=n == 14) for n in range(15)]
+    source, target = Listing({"category": list(before)}), Destination()
+    sync(source, target, "category")
+    held = dict(target.alive("category"))
+    words = [made("category", n, name="new", isDeleted=n in flagged | {14}) for n in range(15)]
+    listed = {n: {**row, "number": "x"} if n in broken else row for n, row in enumerate(words) if n not in gone}
+    source.records["category"] = list(listed.values())
+    for kill in [*kills, None]:
+        target.operations, target.kill_after = 0, kill
+        with suppress(Killed):
+            sync(source, target, "category", run="2")
+    if all(row["isDeleted"] for row in listed.values()):
+        return
+    sound = oracle("category", [row for n, row in listed.items() if n not in broken])
+    kept = {row["id"]: held[row["id"]] for n, row in listed.items() if n in broken and not row["isDeleted"]}
+    assert columns(target.alive("category"), "category") == columns(kept, "category") | sound
+
+
+def test_a_row_that_cannot_be_kept_is_marked() -> None:
+    source, target = Listing({"category": [made("category", n) for n in range(3)]}), Destination()
+    sync(source, target, "category")
+    source.records["category"][1] = made("category", 1) | {"number": "x"}
+    steps = replace(reading(source, "category", run="2"), can_keep=False).steps(State.parse(target.state))
+    sdk.deliver(steps, target)
+    assert target.dead("category") == {"category-00001"}
+
+
+@pytest.mark.parametrize("listed", [[], [{"number": "none"}], [made("category", 1, isDeleted=True) | {"number": "x"}]])
+def test_a_listing_without_a_record_that_exists_marks_nothing(listed: list[object]) -> None:
     source, target = Listing({"category": [made("category", n) for n in range(3)]}), Destination()
     sync(source, target, "category")
     source.records["category"] = listed

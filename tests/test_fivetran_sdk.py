@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import ModuleType
@@ -15,21 +16,38 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
+from fivetran_connector_sdk_cli import connector_helper, core_adapter, schema_processing
+from fivetran_connector_sdk_cli.memory_tracker import DebugMemoryTracker
+from fivetran_connector_sdk_common.configuration import check_dict
+from fivetran_connector_sdk_core.renaming import Renaming
 
 from mercurios.config import ROOT
 from mercurios.errors import ConfigError, MercuriosError
 from mercurios.fivetran import sdk, tables
 from mercurios.fivetran.bundle import CONNECTOR, bundle, modules
 from mercurios.fivetran.configuration import parse
+from mercurios.fivetran.reading import Reading
+from mercurios.fivetran.state import State
 from mercurios.sandbox import Merchant, Profile, RunningSandbox, running
 from mercurios.sources.contracts import CONTRACTS
-from tests.fivetran_core import IS_REAL, stand_in
-from tests.fivetran_double import Destination, Killed, oracle
+from mercurios.sources.conversion import VARIANT
+from tests.fivetran_double import Killed, Listing, made, oracle
+from tests.fivetran_tester import Connection, debug, only_loopback, quiet_home
 from tests.tiny import tiny_merchant
 
-stand_in()
 SECRET, PERSON = "secret-canary-2718", "Personal-Canary"
 SEEDS = {"north": 1, "south": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The package keeps settings at home, and asks PyPI for its newest version now and then; nobody else is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DebugMemoryTracker, "start", lambda _: None)  # a thread that lives on, and prints in the end
+        patch.setenv("HOME", str(quiet_home(tmp_path_factory.mktemp("home"))))
+        attempts = only_loopback(patch)
+        yield
+    assert attempts == []
 
 
 def _entities(seed: int) -> dict[str, pl.DataFrame]:
@@ -47,7 +65,8 @@ def entities() -> dict[str, dict[str, pl.DataFrame]]:
 
 @pytest.fixture(scope="module")
 def sandbox(entities: dict[str, dict[str, pl.DataFrame]]) -> Iterator[RunningSandbox]:
-    made = [Merchant(name, f"{name}-key", f"{name}-{SECRET}", rows, Profile()) for name, rows in entities.items()]
+    all_entities = {**entities, "changing": {"sale": entities["north"]["sale"]}}
+    made = [Merchant(name, f"{name}-key", f"{name}-{SECRET}", rows, Profile()) for name, rows in all_entities.items()]
     with running(made) as served:
         yield served
 
@@ -74,72 +93,27 @@ def package() -> ModuleType:
     return module
 
 
-class Sink:
-    """Where the SDK's operations arrive once it has checked and encoded them; hands them to a destination."""
-
-    def __init__(self, target: Destination) -> None:
-        self.target = target
-
-    def record(self, record: Any) -> None:
-        row = {name: _cell(value) for name, value in record.data.items()}
-        if record.type.name == "DELETE":
-            self.target.delete(record.table, row)
-        else:
-            self.target.upsert(record.table, row)
-
-    def truncate(self, truncate: Any) -> None:
-        self.target.truncate(truncate.table)
-
-    def checkpoint(self, checkpoint: Any) -> None:
-        self.target.checkpoint(json.loads(checkpoint.state_json))
-
-    def warning(self, warning: Any) -> None:
-        self.target.warning(warning.message)
+def connection(folder: Path) -> Connection:
+    return Connection(folder, sdk.schema, sdk.update)
 
 
-def _cell(encoded: bytes) -> str | None:
-    from fivetran_connector_sdk_core.constants import CELL_NULL
-
-    return None if encoded[0] == CELL_NULL else encoded[1:].decode()
-
-
-def run(package: ModuleType, configuration: dict[str, str], target: Destination) -> None:
-    """One sync by the SDK: schema first, then update."""
-    from fivetran_connector_sdk_cli import runtime, schema_processing
-
-    schema_processing.reset()
-    package.connector.get_schema(configuration)
-    runtime.install(Sink(target))
-    try:
-        package.connector.run_update(configuration, target.state)
-    finally:
-        runtime.install(None)
+def assert_holds(one: Connection, entity: str, rows: list[dict[str, Any]]) -> None:
+    """That the living rows of a table are the sound ones of a listing, column by column."""
+    wanted, types = oracle(entity, rows), tables.columns(CONTRACTS[entity])
+    names = [name for name in types if name != VARIANT]
+    held = {key: row for key, (is_deleted, *row) in one.rows(entity, names).items() if not is_deleted}
+    assert held.keys() == wanted.keys()
+    for key, row in wanted.items():
+        assert {name: _plain(types[name], cell) for name, cell in zip(names, held[key], strict=True)} == row
 
 
-def expected(entity: str, frame: pl.DataFrame) -> dict[object, dict[str, object]]:
-    """What the SDK sends for an entity's rows: texts, and JSON as what it says."""
-    types = tables.columns(CONTRACTS[entity])
-    return {
-        key: {name: _worded(types[name], value) for name, value in row.items()}
-        for key, row in oracle(entity, frame.to_dicts()).items()
-    }
-
-
-def _worded(kind: str, value: object) -> object:
-    if value is None or kind == "JSON":
-        return value
-    if kind == "NAIVE_DATETIME":
-        return re.sub(r"\.0+$", "", str(value))
-    return {"BOOLEAN": str(value).lower()}.get(kind, str(value))
-
-
-def _opened(entity: str, name: str, value: str | None) -> object:
-    return json.loads(value) if value and name in tables.json_columns(entity) else value
+def _plain(kind: str, cell: Any) -> object:
+    if isinstance(cell, datetime):
+        return cell.isoformat(timespec="microseconds")
+    return json.loads(cell) if kind == "JSON" and cell is not None else cell
 
 
 def test_the_sdk_takes_the_schema_with_every_type_and_key(package: ModuleType, sandbox: RunningSandbox) -> None:
-    from fivetran_connector_sdk_cli import schema_processing
-
     schema_processing.reset()
     declared = package.connector.get_schema(configuration(sandbox, "north"))
     assert [table.name for table in declared.tables] == [*CONTRACTS, tables.QUARANTINE]
@@ -153,40 +127,111 @@ def test_the_sdk_takes_the_schema_with_every_type_and_key(package: ModuleType, s
     assert {column.name: column.type.name for column in order.columns}["positions"] == "JSON"
 
 
+def test_every_entity_of_a_merchant_arrives_and_nothing_personal(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    one = connection(tmp_path)
+    one.sync(configuration(sandbox, "south", page_size="1000"))
+    for entity in CONTRACTS:
+        assert_holds(one, entity, sandbox.current("south", entity).to_dicts())
+    held = one.tables()
+    assert held.keys() == {*CONTRACTS, tables.QUARANTINE}
+    assert held[tables.QUARANTINE] == []
+    written = b"".join(path.read_bytes() for path in (tmp_path / "files").iterdir())
+    assert SECRET.encode() not in written
+    assert PERSON.encode() not in written
+
+
 @pytest.mark.parametrize("name", SEEDS)
-def test_two_merchants_killed_and_resumed_equal_their_tills(
-    package: ModuleType, sandbox: RunningSandbox, entities: dict[str, dict[str, pl.DataFrame]], name: str
+def test_killed_and_resumed_the_warehouse_equals_the_till_and_a_second_sync_changes_nothing(
+    sandbox: RunningSandbox, entities: dict[str, dict[str, pl.DataFrame]], tmp_path: Path, name: str
 ) -> None:
-    target = Destination()
-    for kill in (0, 1, 40, 333, 611, 333):
-        target.operations, target.kill_after = 0, kill
+    one, chosen = connection(tmp_path), configuration(sandbox, name, entities="branch order sale")
+    for kill in (0, 8, 333, 611):
         with pytest.raises(Killed):
-            run(package, configuration(sandbox, name), target)
-    target.kill_after = None
-    run(package, configuration(sandbox, name), target)
-    for entity, frame in entities[name].items():
-        wanted = expected(entity, frame)
-        held = target.alive(entity)
-        assert held.keys() == wanted.keys()
-        present = [one.column for one in CONTRACTS[entity].kept if one.name in frame.columns]
-        for key, row in wanted.items():
-            assert {name: _opened(entity, name, held[key][name]) for name in present} == {n: row[n] for n in present}
-    assert tables.QUARANTINE not in target.rows
-    assert len(target.states) > len(CONTRACTS)
-    everything = json.dumps(target.states) + str(target.rows)
-    assert SECRET not in everything
-    assert PERSON not in everything
+            one.sync(chosen, kill)
+    counts = one.sync(chosen)
+    assert 0 < counts["Upserts"] < entities[name]["sale"].height
+    for entity in ("branch", "order", "sale"):
+        assert_holds(one, entity, sandbox.current(name, entity).to_dicts())
     other = next(iter(SEEDS.keys() - {name}))
-    assert not {row["id"] for row in entities[other]["sale"].to_dicts()} & target.alive("sale").keys()
+    assert not set(entities[other]["sale"]["id"]) & one.rows("sale", []).keys()
+    before = one.tables()
+    assert one.sync(chosen)["Deletes"] == 0
+    assert one.tables() == before
 
 
-def test_a_second_sync_changes_nothing(package: ModuleType, sandbox: RunningSandbox) -> None:
-    target = Destination()
-    chosen = configuration(sandbox, "north", entities="branch category size")
-    run(package, chosen, target)
-    before = {table: dict(rows) for table, rows in target.rows.items()}
-    run(package, chosen, target)
-    assert target.rows == before
+def test_what_vanishes_is_flagged_and_what_breaks_stays_as_it_was(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    one, chosen = connection(tmp_path), configuration(sandbox, "changing", entities="sale")
+    one.sync(chosen)
+    first = sandbox.current("changing", "sale").to_dicts()
+    vanished, flagged, broken = (tuple(row["id"] for row in first[place : place + 3]) for place in (0, 5, 400))
+    sandbox.delete("changing", "sale", vanished)
+    sandbox.mark_deleted("changing", "sale", flagged)
+    sandbox.update("changing", "sale", broken, {"date": None, "quantity": 77.0})
+    with pytest.raises(Killed):
+        one.sync(chosen, 500)
+    one.sync(chosen)
+    assert_holds(one, "sale", [row for row in first if row["id"] not in vanished + flagged])
+    assert {row for row, (is_deleted,) in one.rows("sale", []).items() if is_deleted} == {*vanished, *flagged}
+    quarantine = one.rows(tables.QUARANTINE, ["entity", "record", "reasons"], "record_id")
+    assert quarantine.keys() == set(broken)
+    assert {entity for _, entity, _, _ in quarantine.values()} == {"sale"}
+    assert all(json.loads(record)["quantity"] == 77 and json.loads(why) for _, _, record, why in quarantine.values())
+    assert open_records(one) == set(broken)
+
+    sandbox.update("changing", "sale", broken[1:], {"date": first[0]["date"]})
+    one.sync(chosen)
+    held = one.rows("sale", ["quantity"])
+    assert [held[key] for key in broken] == [(False, first[400]["quantity"]), (False, 77.0), (False, 77.0)]
+    assert one.rows(tables.QUARANTINE, [], "record_id").keys() == set(broken)
+    assert open_records(one) == {broken[0]}
+
+
+def test_odd_values_arrive_as_they_are(tmp_path: Path) -> None:
+    odd = ["", " ", 'a\r\n"b",\\', "{}", "null", "007", "true", "Ünï 🛒", "2025-01-01T00:00:00Z", "1e400"]
+    rows: list[Any] = [made("branch", number, name1=text) for number, text in enumerate(odd)]
+    rows.append(made("branch", 90, changed="0001-01-01T00:00:00", odd={"ü": [1, None, "x"]}))
+    rows.append(made("branch", 91, changed="9999-12-31T23:59:59.99999", odd=2**60))
+    sale = [
+        made("sale", 1, salePrice=5e-324),
+        made("sale", 2, salePrice=-1.7e308),
+        made("sale", 3, salePrice=0.1 + 0.2),
+    ]
+    broken = [
+        made("branch", 95) | {"number": "\ud800\x00"},
+        "no record",
+        [float("nan")],
+        made("branch", 96) | {"id": ""},
+    ]
+    source = Listing({"branch": [*rows, *broken], "sale": list(sale)})
+
+    def update(_: object, state: dict[str, Any], operations: sdk.Operations) -> None:
+        reading = Reading(source, ("branch", "sale"), datetime.now, "1", can_keep=True)
+        sdk.deliver(reading.steps(State.parse(state)), operations)
+
+    one = Connection(tmp_path, lambda _: tables.schema(("branch", "sale")), update)
+    for _ in range(2):
+        one.sync({})
+        assert_holds(one, "branch", rows)
+        assert_holds(one, "sale", [{**sale[0], "salePrice": 0.0}, *sale[1:]])  # the smallest numbers are none there
+        found = one.query("select record_id from mercurios_quarantine order by all nulls last")
+        assert found == [("branch-00095",), (None,), (None,), (None,)]
+    variants = one.rows("branch", [VARIANT])
+    assert [json.loads(variants[f"branch-000{number}"][1])["odd"] for number in (90, 91)] == [rows[-2]["odd"], 2**60]
+
+
+def open_records(one: Connection) -> set[object]:
+    """Quarantined records that are still broken, as the documentation tells them apart."""
+    (sql,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "fivetran.md").read_text(), re.DOTALL)
+    return {record_id for (record_id,) in one.query(sql)}
+
+
+def test_names_stay_apart_under_fivetrans_renaming() -> None:
+    naming = Renaming(True)
+    for table, columns in ((one["table"], one["columns"]) for one in tables.schema(CONTRACTS)):
+        names = [naming.column(name) for name in columns]
+        assert naming.table(table) == table
+        assert len(set(names)) == len(names)
+        assert not {"_fivetran_id", "_fivetran_deleted", "_fivetran_synced"} & set(names)
 
 
 def test_the_setup_form_tests_the_login(package: ModuleType, sandbox: RunningSandbox) -> None:
@@ -205,19 +250,20 @@ def test_the_setup_form_tests_the_login(package: ModuleType, sandbox: RunningSan
     [{"api_secret": SECRET}, {"api_key": SECRET}, {"page_size": SECRET}, {"api_secret": ""}, {"time_zone": SECRET}],
 )
 def test_no_secret_is_told_by_the_sdk(
-    package: ModuleType, sandbox: RunningSandbox, capfd: pytest.CaptureFixture[str], wrong: dict[str, str]
+    package: ModuleType,
+    sandbox: RunningSandbox,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    wrong: dict[str, str],
 ) -> None:
     with pytest.raises(RuntimeError) as caught:
-        run(package, configuration(sandbox, "north") | wrong, Destination())
+        core_adapter.run(package.connector, str(tmp_path), configuration(sandbox, "north") | wrong, {})
     out, err = capfd.readouterr()
     assert SECRET not in str(caught.value) + out + err
     assert isinstance(caught.value.__cause__, MercuriosError)
 
 
 def test_the_sdks_own_checks_of_the_folder_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    from fivetran_connector_sdk_cli import connector_helper
-    from fivetran_connector_sdk_common.configuration import check_dict
-
     settings = json.loads((CONNECTOR / "configuration.json").read_text())
     assert check_dict(settings, True) == settings
     connector_helper.validate_configuration(settings)
@@ -284,17 +330,23 @@ def test_a_truncate_is_deferred_where_the_sdk_can() -> None:
     assert target.warnings == ["sale True"]
 
 
-@pytest.mark.skipif(not IS_REAL, reason="needs the package fivetran-connector-sdk-core: the runner behind the SDK")
-def test_the_sdks_runner_writes_the_warehouse(package: ModuleType, sandbox: RunningSandbox, tmp_path: Path) -> None:
-    import duckdb
-    from fivetran_connector_sdk_cli import core_adapter
-
-    core_adapter.run(package.connector, str(tmp_path), configuration(sandbox, "north", entities="branch"), {})
-    with duckdb.connect(str(tmp_path / "files" / "warehouse.db"), read_only=True) as store:
-        (schema,) = store.sql(
-            "select table_schema from information_schema.tables where table_name = 'branch'"
-        ).fetchall()
-        assert store.sql(f"select count(*) from {schema[0]}.branch").fetchall() == [(4,)]
+def test_fivetran_debug_runs_the_bundle_and_asks_nobody(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    bundle(tmp_path / "deployed")
+    settings = configuration(sandbox, "north", entities="branch")
+    (tmp_path / "deployed" / "configuration.json").write_text(json.dumps(settings))
+    done, attempts = debug(tmp_path / "deployed", tmp_path / "bin")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert attempts == ""
+    assert "SYNC SUCCEEDED" in done.stdout
+    (missing,) = re.findall(r"Include the following.*\n(.*)\n", done.stdout)
+    assert {line.partition("==")[0] for line in missing.split()} == {
+        "botocore",
+        "prefect",
+        "prefect_aws",
+        "pydantic_core",
+    }
+    assert SECRET not in done.stdout + done.stderr
+    assert_holds(connection(tmp_path / "deployed"), "branch", sandbox.current("north", "branch").to_dicts())
 
 
 def test_the_variant_arrives_as_json() -> None:

@@ -21,7 +21,7 @@ from mercurios.config import ROOT, Settings, child_environment
 from mercurios.demo import sandbox_process
 from mercurios.jobs.export import export
 from mercurios.jobs.index import index
-from mercurios.jobs.ingest import IngestReport, ingest
+from mercurios.jobs.ingest import IngestReport, Run, ingest
 from mercurios.jobs.query import ask_all
 from mercurios.jobs.retrain import retrain
 from mercurios.release_files import index_name
@@ -51,7 +51,7 @@ def reports(settings: Settings) -> Reports:
         found = []
         for tenant in wiring.tenants(settings).all():
             with wiring.open_source(tenant) as source:
-                found.append(ingest(source, tenant, warehouse, as_of))
+                found.append(ingest(source, tenant, warehouse, Run(as_of, wiring.spool_folder())))
     run_dbt(ROOT / "dbt", target_for(settings.warehouse_url), settings.home / "dbt")
     lake = wiring.open_lake(settings)
     with wiring.open_warehouse(settings) as warehouse:

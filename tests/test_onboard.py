@@ -168,6 +168,8 @@ def test_a_step_that_fails_is_named_and_reported(shop: Shop, monkeypatch: pytest
         onboard("huber", AS_OF)
     with pytest.raises(MercuriosError, match="onboarding nobody failed at validate: no tenant 'nobody'"):
         onboard("nobody", AS_OF)
+    with pytest.raises(MercuriosError, match="failed at validate: no tenant"):
+        onboard("../No Body", AS_OF)
     with get_client(sync_client=True) as client:
         reports = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
     assert "| validate | failed | no tenant 'nobody'; known: huber" in reports["onboard-nobody"]

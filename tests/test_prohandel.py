@@ -99,14 +99,13 @@ def test_reads_every_record_of_every_entity_once(tmp_path: Path) -> None:
             if entity in source.contracts:
                 ids = [record["id"] for record in read_all(source, entity)]
                 assert len(ids) == len(set(ids)) == frame.height, entity
-        assert read_all(source, "staff") == []
 
 
-@pytest.mark.parametrize("start", [0, 1, 96, 97, 100, 250, 397, 398, 399, 5000])
-def test_goes_on_at_any_record_of_a_server_that_caps_its_pages(tmp_path: Path, start: int) -> None:
+def test_goes_on_at_any_record_of_a_server_that_caps_its_pages(tmp_path: Path) -> None:
     with running([merchant("north")], rules=Rules(max_page_size=97)) as sandbox, opened(tmp_path, sandbox) as source:
-        ids = [record["id"] for record in read_all(source, "sale")]
-        assert [record["id"] for record in read_all(source, "sale", start=start)] == ids[start:]
+        records = read_all(source, "sale")
+        for start in (0, 1, 96, 97, 100, 250, 397, 398, 399, 5000):
+            assert read_all(source, "sale", start=start) == records[start:], start
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])

@@ -49,11 +49,6 @@ class Step:
     quarantined: Sequence[Row] = field(default=(), repr=False)
     note: str = ""
 
-    @property
-    def rows(self) -> int:
-        """Number of rows that the step brings."""
-        return len(self.upserts) + len(self.deletes) + len(self.quarantined)
-
 
 @dataclass(frozen=True)
 class Reading:

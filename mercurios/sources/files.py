@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import IO, Self
 from zoneinfo import ZoneInfo
 
@@ -90,8 +91,9 @@ class FileDrop:
         """Files select nothing."""
         return window.is_everything
 
+    @cached_property
     def files(self) -> Mapping[str, tuple[Found, ...]]:
-        """The files of every entity that has some, oldest first, read or not; raises SourceError.
+        """The files of every entity that has some, oldest first, read or not, listed once; raises SourceError.
 
         A file that belongs to no entity is logged as a warning.
         """
@@ -110,7 +112,7 @@ class FileDrop:
         """
         if start or not window.is_everything:
             raise SourceError(f"tenant {self.tenant_id}: files are read whole, got {window} from record {start} on")
-        files = self.files().get(entity, ())
+        files = self.files.get(entity, ())
         if not files:
             names = ", ".join(f"{entity}*{suffix}" for suffix in SUFFIXES)
             raise NotOffered(f"tenant {self.tenant_id}: no file of {entity}; expected {names} in {self._url}")

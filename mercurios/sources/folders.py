@@ -9,7 +9,7 @@ Names are relative, parted by `/`. What begins with `.`, `~` or `_` is somebody'
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ class LocalFolder:
         """All files, oldest first; raises SourceError when there is no such folder."""
         if not self.path.is_dir():
             raise SourceError(f"no folder at {self.path}; make it, or correct `url` in the tenant file")
-        return _sorted(Found(path.relative_to(self.path).as_posix(), _modified(path)) for path in self._walk())
+        return _sorted(self._walk())
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
@@ -79,12 +79,15 @@ class LocalFolder:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise SourceError(f"{name} is still being written; run again later")
 
-    def _walk(self) -> Iterator[Path]:
+    def _walk(self) -> Iterator[Found]:
         def refuse(error: OSError) -> None:
             raise SourceError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
         for folder, _, names in os.walk(self.path, onerror=refuse):
-            yield from (path for name in names if (path := Path(folder, name)).is_file())
+            for path in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):  # moved away meanwhile, or a link to nowhere
+                    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    yield Found(path.relative_to(self.path).as_posix(), modified)
 
 
 class Bucket:
@@ -142,7 +145,3 @@ class Bucket:
 def _sorted(files: Iterator[Found]) -> tuple[Found, ...]:
     seen = (each for each in files if not any(part.startswith(_HIDDEN) for part in each.name.split("/")))
     return tuple(sorted(seen, key=lambda each: (each.modified, each.name)))
-
-
-def _modified(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -29,6 +29,7 @@ SUFFIXES = (".csv", ".parquet", ".xlsx")
 _DELIMITERS = ";,\t|"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CHUNK_BYTES = 1 << 20
+_ODD = (OSError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ class _Csv:
 
 
 def _score(header: str, delimiter: str, known: frozenset[str]) -> tuple[int, int]:
-    cells = next(csv.reader([header], delimiter=delimiter), [])
+    try:
+        cells = next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:  # it is told when the rows are read
+        return 0, 0
     return sum(plain(cell) in known for cell in cells), len(cells)
 
 
@@ -197,7 +201,7 @@ class _Excel:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, pl.exceptions.PolarsError, fastexcel.FastExcelError, OSError, ValueError) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, fastexcel.FastExcelError, *_ODD) as error:
         kind = PurePosixPath(name).suffix[1:]
         raise SourceError(
             f"{name} cannot be read as {kind} ({type(error).__name__}): it is cut off, still being written, or "

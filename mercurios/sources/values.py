@@ -3,6 +3,7 @@
 values_of(pl.Series(["1.234,56"]), contract_field, Separator.COMMA, zone)     # [1234.56]
 """
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -38,8 +39,14 @@ def values_of(column: pl.Series, field: Field | None, separator: Separator | Non
         return [_from_number(value, kind) for value in column.to_list()]
     if dtype in {pl.Boolean, pl.Null}:
         return column.to_list()
-    text = column.bin.encode("hex") if dtype == pl.Binary else column.cast(pl.String)
+    text = _text(column)
     return _from_records(text, field, zone) if kind is Kind.RECORDS else _from_texts(text, kind, separator, zone)
+
+
+def _text(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Binary:
+        return column.bin.encode("hex")
+    return column.dt.to_string("iso") if column.dtype == pl.Duration else column.cast(pl.String)
 
 
 def _from_texts(text: pl.Series, kind: Kind | None, separator: Separator | None, zone: ZoneInfo) -> list[object]:
@@ -54,7 +61,7 @@ def _from_texts(text: pl.Series, kind: Kind | None, separator: Separator | None,
 def _from_number(value: float | None, kind: Kind | None) -> object:
     if value is None:
         return None
-    if kind in _CODES:
+    if kind in _CODES and math.isfinite(value):
         return str(int(value)) if float(value).is_integer() else str(value)
     return value == 1 if kind is Kind.BOOLEAN and value in {0, 1} else value
 
@@ -65,9 +72,9 @@ def _from_records(text: pl.Series, field: Field | None, zone: ZoneInfo) -> list[
     for each in text.to_list():
         try:
             read = None if each is None or not each.strip() else orjson.loads(each)
-        except orjson.JSONDecodeError:
-            read = each
-        values.append(_jsonable(read, field.of if field else None, zone))
+            values.append(_jsonable(read, field.of if field else None, zone))
+        except (orjson.JSONDecodeError, RecursionError):
+            values.append(each)
     return values
 
 

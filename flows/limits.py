@@ -1,0 +1,23 @@
+"""Limits: what must not run twice at once, kept by the Prefect server for all workers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+
+from mercurios import wiring
+
+
+def ensure_ingest_limit(tenant_id: str) -> None:
+    """Make the limit of one ingest at a time for a merchant."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(wiring.ingest_limit(tenant_id), 1)
+
+
+@contextmanager
+def alone(tenant_id: str) -> Iterator[None]:
+    """Wait until nobody else reads this merchant, and keep others waiting while the block runs."""
+    ensure_ingest_limit(tenant_id)
+    with concurrency(wiring.ingest_limit(tenant_id)):
+        yield
