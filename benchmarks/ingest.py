@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import orjson
 
@@ -67,7 +68,7 @@ def _morning(day: date) -> str:
     return datetime.combine(day, time(6), UTC).isoformat()
 
 
-def first_load(folder: Path, share: float, repetitions: int) -> dict[str, object]:
+def first_load(folder: Path, share: float, repetitions: int) -> dict[str, Any]:
     """Both contenders, in turns; medians over the repetitions."""
     outcomes: dict[str, list[Outcome]] = {"mercurios": [], "dlt": []}
     with stand_in(folder, "journey", share) as merchants:
@@ -79,8 +80,8 @@ def first_load(folder: Path, share: float, repetitions: int) -> dict[str, object
                 outcome = contend(contender, task_of(merchants, place), place)
                 outcomes[contender[0]].append(outcome)
                 _say_outcome(contender[0], rows, outcome)
-            files = (folder / name / "warehouse.duckdb" for name in outcomes)
-            if unlike := differences(*files, merchants.rows, CONTRACTS):
+            ours, theirs = (folder / name / "warehouse.duckdb" for name in outcomes)
+            if unlike := differences(ours, theirs, merchants.rows, CONTRACTS):
                 raise SystemExit("The contenders disagree:\n" + "\n".join(unlike))
             say("  both hold the same values\n")
     mercurios, dlt = (_summary(rows, found) for found in outcomes.values())
@@ -105,7 +106,7 @@ def _say_outcome(name: str, rows: int, outcome: Outcome) -> None:
     )
 
 
-def memory(folder: Path, share: float) -> dict[str, float]:
+def memory(folder: Path, share: float) -> dict[str, int]:
     """Peak memory of Mercurios by number of sale lines."""
     say("Memory: one merchant's sale lines into an empty DuckDB file\n")
     peaks = {}
@@ -118,7 +119,7 @@ def memory(folder: Path, share: float) -> dict[str, float]:
     return peaks
 
 
-def one_new_day(folder: Path, share: float, repetitions: int) -> dict[str, object]:
+def one_new_day(folder: Path, share: float, repetitions: int) -> dict[str, Any]:
     """Median seconds of a run after a new day, by years of history; both histories take turns."""
     say(f"One new day: {', '.join(INCREMENTAL)} of one merchant whose API selects by day and by change\n")
     with ExitStack() as stack:
@@ -135,11 +136,7 @@ def one_new_day(folder: Path, share: float, repetitions: int) -> dict[str, objec
 
 def _first_years(folder: Path, years: int, merchants: StandIn) -> Task:
     place = empty(folder / f"history-{years}")
-    task = replace(
-        task_of(merchants, place),
-        entities=INCREMENTAL,
-        filters=(FILTERS.changed_from, FILTERS.day_from, FILTERS.day_until),
-    )
+    task = replace(task_of(merchants, place), entities=INCREMENTAL, filters=FILTERS)
     outcome = contend(MERCURIOS, task, place)
     rows = sum(rows[entity] for rows in merchants.rows.values() for entity in INCREMENTAL)
     _say_outcome(f"{years}x history", rows, outcome)
@@ -155,7 +152,7 @@ def _next_day(task: Task, merchants: StandIn, day: date) -> float:
     return outcome.seconds
 
 
-def report(results: Mapping[str, object]) -> str:
+def report(results: Mapping[str, Any]) -> str:
     """The figures as a small table."""
     mercurios, dlt = results["mercurios"], results["dlt"]
     lines = [f"{'':<14}{'rows/s':>10}{'peak MB':>10}"]

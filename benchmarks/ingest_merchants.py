@@ -20,9 +20,11 @@ from mercurios.sandbox import write_tenant_files as write_tenants
 from mercurios.sandbox.identity import uuids
 from mercurios.tenancy import Filters
 
-FILTERS = Filters("modifiedSince", "fromDate", "toDate")
+FILTERS = ("modifiedSince", "fromDate", "toDate")
 MERCHANT = "south"
 YEAR = timedelta(days=364)
+RECEIPTS_A_YEAR = 2000
+"""More than any register counts in a year of the data."""
 CHANGED_MASTERS = 100
 """Articles, and customers, that change on a day."""
 Offer = tuple[str, Entities]
@@ -30,7 +32,7 @@ Offer = tuple[str, Entities]
 
 def offers(kind: str, share: float, cache: Path) -> list[Offer]:
     """The merchants of a kind, with that share of their sale lines."""
-    journey = [
+    journey: list[Offer] = [
         (name, {**entities, "sale": _part(entities["sale"], share)}) for name, entities in prepare_journey(cache)
     ]
     what, _, number = kind.partition(":")
@@ -53,17 +55,23 @@ def _lines(sales: list[pl.DataFrame], wanted: int) -> pl.DataFrame:
 
 
 def _years(sale: pl.DataFrame, years: int) -> pl.DataFrame:
-    """The sale lines and, before them, as many again for every further year, with ids of their own."""
-    return sale if years == 1 else _ordered(pl.concat([_moved(sale, -YEAR * back) for back in reversed(range(years))]))
-
-
-def _moved(sale: pl.DataFrame, by: timedelta) -> pl.DataFrame:
-    """The same lines on other days, with ids made of where they are moved to."""
-    if not by:
+    """The sale lines and, before them, as many again for every further year, with ids and receipts of their own."""
+    if years == 1:
         return sale
-    moved = sale.with_columns((pl.col(name) + by).cast(sale.schema[name]) for name in ("date", "lastChange"))
-    places = np.arange(sale.height, dtype=np.uint64)
-    return moved.with_columns(uuids(f"{moved['lastChange'].min()} {moved['lastChange'].max()}", places))
+    newest = sale.with_columns(pl.col("receiptNumber") + RECEIPTS_A_YEAR * (years - 1))
+    return _ordered(pl.concat([_moved(newest, -back) for back in reversed(range(years))]))
+
+
+def _moved(sale: pl.DataFrame, years: int) -> pl.DataFrame:
+    """The same lines in other years; ids depend on the days they are moved to, and registers count on."""
+    if not years:
+        return sale
+    moved = sale.with_columns(
+        (pl.col("date") + YEAR * years).cast(sale.schema["date"]),
+        (pl.col("lastChange") + YEAR * years).cast(sale.schema["lastChange"]),
+        pl.col("receiptNumber") + RECEIPTS_A_YEAR * years,
+    )
+    return moved.with_columns(uuids(f"{moved.item(0, 'lastChange')} {years}", np.arange(sale.height, dtype=np.uint64)))
 
 
 def _ordered(sale: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +81,7 @@ def _ordered(sale: pl.DataFrame) -> pl.DataFrame:
 
 def add_day(sandbox: RunningSandbox, sale: pl.DataFrame, day: date) -> int:
     """Sell again what was sold a year before; some of the articles and customers change. Returns the new lines."""
-    lines = _moved(sale.filter(pl.col("date") == day - YEAR), YEAR)
+    lines = _moved(sale.filter(pl.col("date") == day - YEAR), 1)
     sandbox.insert(MERCHANT, "sale", lines)
     for entity, number in (("article", "articleNumber"), ("customer", "customerNumber")):
         masters = sandbox.served[MERCHANT].listing(entity).view.frame
@@ -86,7 +94,7 @@ def main(folder: Path, kind: str, share: float) -> None:
     """Serve; answer every line of the input with one of the output."""
     tenants = folder / "tenants" / kind.replace(":", "-")
     merchants = enrol([(name, entities, PROFILES[name]) for name, entities in offers(kind, share, folder)], tenants)
-    filters = FILTERS if kind.startswith("years") else None
+    filters = Filters(*FILTERS) if kind.startswith("years") else None
     with running(merchants, rules=Rules(filters=filters)) as sandbox:
         write_tenants(merchants, tenants, sandbox.auth_url)
         rows = {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import orjson
 import psutil
@@ -71,12 +71,13 @@ def stand_in(folder: Path, kind: str, share: float) -> Iterator[StandIn]:
             process.communicate()
 
 
-def _answer(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, object]:
+def _answer(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, Any]:
     assert process.stdout
     line = process.stdout.readline()
     if not line:
         raise SystemExit(f"the stand-in ended:\n{log.read_text(errors='replace')[-3000:]}")
-    return orjson.loads(line)
+    answer: dict[str, Any] = orjson.loads(line)
+    return answer
 
 
 def contend(contender: tuple[str, str], task: Task, folder: Path) -> Outcome:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Task:
     @classmethod
     def read(cls, path: Path) -> "Task":
         """Read what `write` wrote."""
-        raw = json.loads(path.read_text())
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()})
+        raw: dict[str, Any] = json.loads(path.read_text())
+        texts: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+        return cls(**texts)
 
     def write(self, path: Path) -> None:
         """Keep the task as JSON."""

@@ -15,7 +15,6 @@ from mercurios.config import ROOT, child_environment
 from mercurios.sandbox import RunningSandbox
 from mercurios.up import POOL
 
-
 DEPLOYED = {
     *("ingest", "transform", "export", "retrain", "index", "query", "pipeline"),
     *("quality", "onboard", "fivetran"),

@@ -96,7 +96,7 @@ def test_what_is_missing_from_everything_is_deleted_and_keeps_its_values(warehou
         (2, 4, {"2", "3"}),
         (None, 3, {"1", "2"}),
         (3, None, {"3", "4"}),
-        (None, None, {"1", "2", "3", "4"}),
+        (None, None, {"1", "2", "3", "4", "none"}),
         (6, 9, set()),
         (4, 2, set()),
     ],
@@ -217,7 +217,7 @@ def test_a_broken_record_that_is_gone_from_the_scope_is_resolved(warehouse: Ware
     load(warehouse, "south", rejects=broken)
     load(warehouse, "north", batch="b2", scope=days(2, 3))
     assert [record for record, _, _ in still_open(warehouse)] == ["A", "C", "D"]
-    load(warehouse, "north", batch="b3", scope=days(None, None))
+    load(warehouse, "north", batch="b3", scope=days(None, 9))
     assert [record for record, _, _ in still_open(warehouse)] == ["D"]
     load(warehouse, "north", batch="b4", scope=Scope())
     assert still_open(warehouse) == []
@@ -338,7 +338,7 @@ GIVEN = st.builds(
 
 
 def inside(scope: Scope, day: date | None) -> bool:
-    if scope.column is None:
+    if scope.first is None and scope.until is None:
         return True
     first, until = scope.first or date.min, scope.until or date.max
     return day is not None and first <= day < until

@@ -1,5 +1,6 @@
 """The ProHandel connector gets every record, at any page size and in spite of what passes, or says why not."""
 
+import gc
 import gzip
 import json
 import logging
@@ -339,6 +340,7 @@ def test_a_size_that_is_none_is_not_believed(tmp_path: Path, said: str) -> None:
     double.headers = lambda number, total: {"X-Pagesize": said, "X-More-Pages-Available": str(number < total)}
     with source_of(double, tmp_path) as source:
         assert len(read_all(source, "sale")) == 6
+    assert set(sizes_asked(double)) == {2}
 
 
 def test_a_server_that_never_keeps_its_size_is_not_believed(tmp_path: Path) -> None:
@@ -389,6 +391,7 @@ def test_one_page_at_a_time_is_in_memory(tmp_path: Path) -> None:
 
     def count(asked: int) -> None:
         assert not any(page() for page in living)
+        assert not any(isinstance(each, paging.Sheet) for each in gc.get_objects())
 
     double.faults = count
     with source_of(double, tmp_path) as source:
@@ -813,23 +816,28 @@ def written(body: bytes, *, length: int | None = None, **headers: str) -> Writte
     return write
 
 
-def chunked(*parts: bytes, is_whole: bool = False, pause: Callable[[], None] = lambda: None) -> Written:
-    """An answer in chunks, with or without the last one."""
+def chunked(
+    *parts: bytes,
+    is_whole: bool = False,
+    pause: Callable[[], None] = lambda: None,
+    hung_up: threading.Event | None = None,
+) -> Written:
+    """An answer in chunks, with or without the last one; `hung_up` is set when the other side does."""
 
     def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         try:
             for part in parts:
                 handler.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
-                handler.wfile.flush()
                 pause()
             if is_whole:
                 handler.wfile.write(b"0\r\n\r\n")
-        except OSError:  # the other side hung up
-            pass
-        handler.close_connection = True
+        except OSError:
+            if hung_up:
+                hung_up.set()
 
     return write
 
@@ -867,15 +875,14 @@ def test_bodies_that_are_cut_on_their_way_are_asked_for_again(tmp_path: Path, an
 
 def test_an_endless_answer_is_refused_without_reading_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST_BYTES", 2**20)
-    sent: list[int] = []
-    answer = chunked(*[b" " * 2**16] * 2000, pause=lambda: sent.append(1))
+    hung_up = threading.Event()
     with (
-        scripted_server(answer) as url,
+        scripted_server(chunked(*[b" " * 2**16] * 2000, hung_up=hung_up)) as url,
         ProHandel(tenant(tmp_path, auth_url=url), patience=Waits().patience()) as source,
-        pytest.raises(MalformedPage, match="more than 1 MB in one answer"),
     ):
-        read_all(source, "sale")
-    assert len(sent) < 1500
+        with pytest.raises(MalformedPage, match="more than 1 MB in one answer"):
+            read_all(source, "sale")
+        assert hung_up.wait(30)
 
 
 def test_a_body_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
@@ -884,8 +891,9 @@ def test_a_body_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     def a_while() -> None:
         waits.time += 25
 
+    dripping = chunked(*[b"[", b'{"id": ', b'"9"', b"}", b"]"], is_whole=True, pause=a_while)
     with (
-        scripted_server(chunked(*[b"["] * 50, pause=a_while), LAST) as url,
+        scripted_server(dripping, LAST) as url,
         ProHandel(tenant(tmp_path, auth_url=url), patience=waits.patience()) as source,
     ):
         assert read_all(source, "sale") == [{"id": "3"}]

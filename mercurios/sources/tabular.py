@@ -29,7 +29,7 @@ SUFFIXES = (".csv", ".parquet", ".xlsx")
 _DELIMITERS = ";,\t|"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CHUNK_BYTES = 1 << 20
-_ODD = (OSError, ValueError, TypeError)
+_ODD = (OSError, ValueError, TypeError, LookupError)
 
 
 @dataclass(frozen=True)

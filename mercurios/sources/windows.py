@@ -47,7 +47,7 @@ def next_windows(
 
 
 def _wanted(contract: Contract, cursor: Cursor, now: datetime) -> list[Window]:
-    changes = Window(changed_from=cursor.changed_to - LAG) if cursor.changed_to else None
+    changes = Window(changed_from=(cursor.changed_to - LAG).replace(microsecond=0)) if cursor.changed_to else None
     if contract.strategy is Strategy.DAYS and cursor.closed_until:  # changes: closed days are corrected, too
         return [Window(day_from=cursor.closed_until), *([changes] if changes else [])]
     is_due = cursor.complete_at is None or now - cursor.complete_at >= COMPLETE_EVERY

@@ -126,7 +126,8 @@ class Snapshot:
 class Scope:
     """The part of a table that a batch has read completely: what is in it and did not come is gone at the source.
 
-    column: the timestamp column by which it is bounded, `first` to before `until`; None where it is the whole table.
+    column: the timestamp column by which it may be bounded, `first` to before `until`; None where a table has none.
+    Without bounds it is the whole table.
     """
 
     column: str | None = None
@@ -135,7 +136,7 @@ class Scope:
 
     def __str__(self) -> str:
         """`everything`, or the days as an ISO 8601 interval, an open end as `..`."""
-        return "everything" if self.column is None else f"{self.first or '..'}/{self.until or '..'}"
+        return f"{self.first or '..'}/{self.until or '..'}" if self.first or self.until else "everything"
 
 
 @dataclass(frozen=True)

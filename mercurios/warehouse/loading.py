@@ -29,6 +29,7 @@ class SqlLoad:
         _check_columns(batch)
         self._engine = engine
         self._batch = batch
+        self._day = batch.scope.column if batch.scope else None
         self._at = utc(batch.started_at).isoformat()
         self._rows = f"staged_{batch.table.name.partition('.')[2]}"
         self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
@@ -114,7 +115,7 @@ class SqlLoad:
         duplicates = self._drop_duplicates(loaded)
         part = self._searched()
         updated = run(merging.drop_changed(table, self._rows, part), part.values)
-        written = run(merging.insert_missing(table, self._rows, part), part.values)
+        written = run(merging.insert_missing(table, self._rows, part, self._day), part.values)
         deleted = self._delete_gone() if deletes else 0
         self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
         return Counts(
@@ -134,16 +135,16 @@ class SqlLoad:
         return self._engine._number(merging.keep_newest(self._batch, self._rows))
 
     def _searched(self) -> Part:
-        """Where the staged keys are in the table already: as a rule in a few days, also when the scope is all of it.
+        """Where the staged keys are in the table already: in a few days, as a rule.
 
-        A record may have moved to another day, so the scope does not tell.
+        The scope does not tell, as a record may have moved to another day.
         """
         everything = merging.whole(self._batch.tenant_id)
-        if not (self._batch.scope and (column := self._batch.scope.column)):
+        if not self._day:
             return everything
-        extent = merging.extent(self._batch.table, self._rows, column, everything)
+        extent = merging.extent(self._batch.table, self._rows, self._day, everything)
         found, dated, first, last = self._engine._run(extent, everything.values)[0]
-        return merging.between(self._batch.tenant_id, column, first, last) if found == dated else everything
+        return merging.between(self._batch.tenant_id, self._day, first, last) if found == dated else everything
 
     def _deletable(self) -> Part | None:
         unnamed = self._engine._number(quarantine.unnamed(self._rejects))

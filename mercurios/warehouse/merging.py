@@ -40,15 +40,10 @@ def whole(tenant_id: str) -> Part:
 
 
 def within(tenant_id: str, scope: Scope) -> Part:
-    """The rows of a scope. One without a value in the scope's column is in no scope that has one."""
-    if scope.column is None:
-        return whole(tenant_id)
-    bounds = [(sign, day) for sign, day in ((">=", scope.first), ("<", scope.until)) if day is not None]
+    """The rows of a scope; one without a value in the scope's column is in no scope that has a bound."""
+    bounds = [(sign, day.isoformat()) for sign, day in ((">=", scope.first), ("<", scope.until)) if day]
     conditions = [f"$t.{scope.column} {sign} cast(? as timestamp)" for sign, _ in bounds]
-    return Part(
-        " and ".join(["$t.tenant_id = ?", f"$t.{scope.column} is not null", *conditions]),
-        (tenant_id, *(day.isoformat() for _, day in bounds)),
-    )
+    return Part(" and ".join(["$t.tenant_id = ?", *conditions]), (tenant_id, *(day for _, day in bounds)))
 
 
 def between(tenant_id: str, column: str, first: datetime | None, last: datetime | None) -> Part:
@@ -84,6 +79,7 @@ _INSERT_MISSING = Template("""
     select $values
     from $staged as s
     where not exists (select 1 from $target as t where $part and $on)
+    $order
 """)
 _GONE = """
     $part and $t.$deleted is null
@@ -142,11 +138,12 @@ def drop_changed(table: TableSpec, staged: str, part: Part) -> str:
     )
 
 
-def insert_missing(table: TableSpec, staged: str, part: Part) -> str:
-    """Insert staged rows whose key the part does not have.
+def insert_missing(table: TableSpec, staged: str, part: Part, order: str | None) -> str:
+    """Insert staged rows whose key the part does not have, in the order of a column.
 
     With `drop_changed` before it a merge, and rows that are alike stay as they are. Two statements of one transaction
-    rather than a MERGE, which the emulator cannot run in one.
+    rather than a MERGE, which the emulator cannot run in one. Pages come in any order: without ours the days would lie
+    scattered, and an engine could not skip those that a later batch does not ask for.
     """
     names = table.columns.names
     return _INSERT_MISSING.substitute(
@@ -156,6 +153,7 @@ def insert_missing(table: TableSpec, staged: str, part: Part) -> str:
         on=same_key(table),
         columns=", ".join(names),
         values=", ".join(f"s.{name}" for name in names),
+        order=f"order by s.{order}" if order else "",
     )
 
 

@@ -90,11 +90,9 @@ def count_met() -> str:
 
 def bounds(scope: Scope | None) -> tuple[str, ...]:
     """The values of a scope's bounds."""
-    return tuple(day.isoformat() for day in (scope.first, scope.until) if day) if scope and scope.column else ()
+    return tuple(day.isoformat() for day in (scope.first, scope.until) if day) if scope else ()
 
 
 def _inside(scope: Scope) -> str:
-    if scope.column is None:
-        return "1 = 1"
-    signs = [sign for sign, day in ((">=", scope.first), ("<", scope.until)) if day is not None]
-    return " and ".join(["(day is not null", *(f"day {sign} cast(? as date)" for sign in signs)]) + ")"
+    signs = [sign for sign, day in ((">=", scope.first), ("<", scope.until)) if day]
+    return f"({' and '.join(f'day {sign} cast(? as date)' for sign in signs) or '1 = 1'})"

@@ -60,6 +60,9 @@ def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> In
     results.log()
     if results.failures:
         raise results.failures[0]
+    if len(results.not_offered) == len(entities):
+        reason = next(iter(results.not_offered.values()))
+        raise NotOffered(f"tenant {tenant.id}: the source offers nothing it was asked for; {reason}")
     return IngestReport(tenant.id, tuple(results.batches), tuple(results.drifts), results.not_offered)
 
 

@@ -119,7 +119,8 @@ def read_entity(desk: Desk, entity: str) -> Iterator[Outcome]:
         for window in reader.wanted():
             if not any(_covers(one, window) for one in done if one is not None):
                 reader.begin(window)
-                yield reader.batch()
+                if reader.has_news():
+                    yield reader.batch()
                 done.append(reader.read_last)
 
 
@@ -164,6 +165,13 @@ class _Reader:
         started = self._desk.now
         batch_id = f"{started:%Y%m%dT%H%M%SZ}-{self._contract.entity}-{uuid.uuid4().hex[:12]}"
         self._spool.begin(Head(batch_id, started, window, layout(self._contract)))
+
+    def has_news(self) -> bool:
+        """Whether there is a batch to be made: that no file was dropped says nothing, that a listing is empty does."""
+        if self._desk.source.is_listing:
+            return True
+        self._read()
+        return self._spool.progress.pages > 0
 
     def batch(self, *, is_resumed: bool = False) -> Outcome:
         """Read the batch in the spool to its end and commit it."""
@@ -326,8 +334,6 @@ def _newest_change(contract: Contract, frame: pl.DataFrame) -> datetime | None:
 
 def _scope(contract: Contract, window: Window) -> Scope | None:
     """What the window says to be complete."""
-    if window.is_everything:
-        return Scope()
     return None if window.changed_from else Scope(contract.day_column, window.day_from, window.day_until)
 
 

@@ -58,7 +58,7 @@ class Desk:
             raise ModelError(f"as_of {as_of.isoformat()}: expected a moment with a time zone, e.g. datetime.now(UTC)")
         tenant = session.query(_TENANT).to_pylist()[0]
         today = as_of.astimezone(ZoneInfo(tenant["time_zone"])).date()
-        locale: Literal["de", "en"] = "de" if tenant["locale"] == "de" else "en"
+        locale: Literal["de", "en"] = "de" if tenant["locale"].startswith("de") else "en"
         return cls(session, registry, as_of, today - timedelta(days=1), tenant["currency"], locale)
 
     def frame(self, sql: str) -> pl.DataFrame:
