@@ -25,8 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MERCURIOS = ("mercurios", sys.executable)
 DLT = ("dlt", str(ROOT / ".venv-dlt/bin/python"))
 SAMPLE_SECONDS = 0.05
-_QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
-"""dlt's own settings: it would otherwise report its runs to its makers."""
+DLT_SETTINGS = {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",  # it would report its runs to its makers
+    "RUNTIME__LOG_LEVEL": "ERROR",
+    "NORMALIZE__WORKERS": "2",
+    "SOURCES__DATA_WRITER__FILE_MAX_ITEMS": "50000",  # one file of extracted records is work for one worker only
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def contend(contender: tuple[str, str], task: Task, folder: Path) -> Outcome:
     with (folder / f"{name}.log").open("wb") as log:
         began = time.perf_counter()
         command = (python, "-m", f"benchmarks.ingest_{name}", str(path))
-        process = psutil.Popen(command, cwd=ROOT, env={**os.environ, **_QUIET}, stdout=log, stderr=log)
+        process = psutil.Popen(command, cwd=ROOT, env={**os.environ, **DLT_SETTINGS}, stdout=log, stderr=log)
         peak = _watch(process, log)
         wall = time.perf_counter() - began
     if process.returncode:

@@ -32,7 +32,7 @@ SEEDS = {"north": 1, "south": 2}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=240, help="how often test_ingest_kills kills a run")
+    parser.addoption("--kills", type=int, default=200, help="how often test_ingest_kills kills a run")
 
 
 @dataclass(frozen=True)

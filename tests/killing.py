@@ -121,15 +121,15 @@ def _child(errand: Errand, writing: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     if errand.after_ms is None:
-        threading.setprofile(count)
-        sys.setprofile(count)
+        threading.settrace(count)
+        sys.settrace(count)
     began = time.perf_counter()
     told: dict[str, Any] = {"was_killed": False}
     try:
         told["batches"] = _ingest(errand)
     except MercuriosError as error:
         told["error"] = f"{type(error).__name__}: {error}"
-    sys.setprofile(None)
+    sys.settrace(None)
     told |= {"calls": calls, "seconds": time.perf_counter() - began}
     os.write(writing, json.dumps(told).encode())
     os._exit(0)

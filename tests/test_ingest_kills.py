@@ -58,7 +58,7 @@ class Shop:
     entities: Mapping[str, pl.DataFrame]
     run: Callable[[Errand], Ended] = field(repr=False)
     hours: int = 0
-    calls: int = 20_000
+    calls: int = 4_000
     seconds: float = 1.0
     kills: int = 0
     resumed: int = 0
