@@ -12,24 +12,29 @@ from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
 from mercurios.quality import QualityReport
 
+_ACCOUNT = "Per batch: extracted = loaded + quarantined, loaded = inserted + updated + unchanged + duplicates"
+
 
 def batches(reports: Sequence[IngestReport]) -> None:
-    """One row per tenant and entity: extracted, loaded, quarantined."""
+    """One row per batch: what was read, and what became of its records."""
     rows = [
         {
             "tenant": report.tenant_id,
             "entity": batch.entity,
+            "window": batch.window,
             "extracted": batch.extracted,
             "loaded": batch.loaded,
             "quarantined": batch.quarantined,
             "inserted": batch.inserted,
             "updated": batch.updated,
             "unchanged": batch.unchanged,
+            "duplicates": batch.duplicates,
+            "deleted": batch.deleted,
         }
         for report in reports
         for batch in report.batches
     ]
-    create_table_artifact(rows, key="ingest-batches", description="Extracted = loaded + quarantined, per batch")
+    create_table_artifact(rows, key="ingest-batches", description=_ACCOUNT)
 
 
 def quality(reports: Sequence[QualityReport]) -> None:

@@ -3,6 +3,7 @@
     breach(report)          mercurios.quality.breached
     drift("north", drifts)  mercurios.drift.new, .vanished, .retyped ...
     failed("north", error)  mercurios.ingest.failed
+    connection(report)      mercurios.fivetran.synced, .stale, .failed: the connection is the resource
 
 Names of fields, counts and sentences of ours travel; no record does.
 """
@@ -11,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from prefect.events import emit_event
 
-from mercurios.errors import MercuriosError
+from mercurios.errors import IngestIncomplete, MercuriosError
+from mercurios.jobs.fivetran import ConnectionReport
+from mercurios.jobs.ingest import IngestReport
 from mercurios.quality import TENANT, QualityReport
 from mercurios.sources.drift import Drift
 
@@ -42,9 +45,27 @@ def drift(tenant_id: str, drifts: Sequence[Drift]) -> None:
 
 
 def failed(tenant_id: str, error: BaseException) -> None:
-    """A merchant could not be read. Only errors that are ours tell their text: others may quote anything."""
+    """A merchant could not be read, or not all of it: then what was noticed of the rest is told as well.
+
+    Only errors that are ours tell their text: others may quote anything.
+    """
+    if isinstance(error, IngestIncomplete) and isinstance(error.report, IngestReport):
+        drift(tenant_id, error.report.drifts)
     detail = str(error) if isinstance(error, MercuriosError) else ""
     _emit("ingest.failed", tenant_id, None, {"error": type(error).__name__, "detail": detail})
+
+
+def connection(report: ConnectionReport) -> None:
+    """How a Fivetran connection is doing."""
+    told = ("reasons", "setup_state", "sync_state", "age_hours", "tasks", "warnings", "rows")
+    emit_event(
+        event=f"{PREFIX}.fivetran.{report.condition.value}",
+        resource={
+            "prefect.resource.id": f"{PREFIX}.fivetran.{report.connection_id}",
+            "prefect.resource.name": report.schema or report.connection_id,
+        },
+        payload={name: getattr(report, name) for name in told},
+    )
 
 
 def _emit(event: str, tenant_id: str, entity: str | None, payload: Mapping[str, object]) -> None:

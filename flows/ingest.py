@@ -2,19 +2,18 @@
 
 from datetime import UTC, datetime
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, events, limits
 from mercurios import wiring
-from mercurios.errors import BudgetSpent, MercuriosError, Transient
+from mercurios.errors import MercuriosError, Transient
 from mercurios.jobs.ingest import DUE, Extent, IngestReport, Run
 from mercurios.jobs.ingest import ingest as ingest_job
 
 
-def _is_worth_another_try(_task: object, _run: object, state: object) -> bool:
-    error = state.result(raise_on_failure=False)  # type: ignore[attr-defined]
-    return isinstance(error, Transient) and not isinstance(error, BudgetSpent)
+def _is_worth_another_try(_task: object, _run: object, state: State[IngestReport]) -> bool:
+    return isinstance(state.result(raise_on_failure=False), Transient)
 
 
 @task(
@@ -45,9 +44,15 @@ def ingest_tenant(tenant_id: str, run: Run) -> IngestReport:
 def ingest(tenants: list[str] | None = None, as_of: datetime | None = None, extent: Extent = DUE) -> list[IngestReport]:
     """Read `tenants` (all when none are named) one after the other: DuckDB has one writer.
 
-    `extent` is what is due unless it says otherwise: everything, some days again, some entities only.
+    `extent` is what is due unless it says otherwise: everything, some days again, some entities only. A merchant that
+    fails keeps no other from being read; the flow fails in the end.
     """
     run = Run(as_of or datetime.now(UTC), wiring.spool_folder(), extent)
-    reports = [ingest_tenant(tenant_id, run) for tenant_id in tenants or wiring.tenant_ids()]
+    states = [ingest_tenant(tenant_id, run, return_state=True) for tenant_id in tenants or wiring.tenant_ids()]
+    results = [state.result(raise_on_failure=False) for state in states]
+    reports = [result for result in results if isinstance(result, IngestReport)]
     artifacts.batches(reports)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
     return reports

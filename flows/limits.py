@@ -6,18 +6,21 @@ from contextlib import contextmanager
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 
-from mercurios import wiring
+
+def ingest_limit(tenant_id: str) -> str:
+    """Name of the limit that keeps two ingests of one merchant apart."""
+    return f"mercurios-ingest-{tenant_id}"
 
 
 def ensure_ingest_limit(tenant_id: str) -> None:
     """Make the limit of one ingest at a time for a merchant."""
     with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(wiring.ingest_limit(tenant_id), 1)
+        client.upsert_global_concurrency_limit_by_name(ingest_limit(tenant_id), 1)
 
 
 @contextmanager
 def alone(tenant_id: str) -> Iterator[None]:
     """Wait until nobody else reads this merchant, and keep others waiting while the block runs."""
     ensure_ingest_limit(tenant_id)
-    with concurrency(wiring.ingest_limit(tenant_id)):
+    with concurrency(ingest_limit(tenant_id)):
         yield

@@ -44,6 +44,7 @@ def onboard(tenant: str, as_of: datetime | None = None) -> OnboardReport:
             loaded = ingest([tenant], moment)[0]
             note(f"{loaded.rows:,} rows, {loaded.quarantined:,} quarantined")
             note(f"not offered: {', '.join(loaded.not_offered) or 'nothing'}")
+            note(loaded.stopped or "read to the end")
         with onboarding.step("measure") as note:
             measured = quality([tenant], moment)[0]
             score = measured.score
@@ -65,5 +66,7 @@ def _findings(onboarding: Onboarding, tenant: str, since: datetime) -> Findings:
     try:
         with wiring.open_warehouse() as warehouse:
             return findings(warehouse, tenant, since)
-    except WarehouseError:  # the step that failed has told of it
-        return Findings()
+    except WarehouseError:
+        if not onboarding.has_failed:
+            raise
+        return Findings()  # the step that failed is what is to be told

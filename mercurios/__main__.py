@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mercurios.commands import quarantine as quarantine_commands
 from mercurios.commands import tenant as tenant_commands
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     epilog="The six verbs in order: ingest, transform, export, retrain, index, query. `pipeline` runs them all.",
 )
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(quarantine_commands.app, name="quarantine")
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose data.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
@@ -72,17 +74,24 @@ def _flow(name: str, **parameters: object) -> None:
 def ingest(
     tenant: Tenants = None,
     entity: Annotated[list[str] | None, typer.Option("--entity", "-e", help="Only this; may be repeated.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Everything, not only what is due.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Everything, not only what is due; not with --days.")] = False,
     days: Annotated[
-        str | None, typer.Option(help="These days again: FROM/UNTIL, the last one excluded; .. leaves an end open.")
+        str | None,
+        typer.Option(
+            help="These days again: FROM/UNTIL, the last one excluded; .. leaves an end open. Where the API has no "
+            "filter by day, or the entity no days, everything is read."
+        ),
     ] = None,
     accept_deletions: Annotated[
         bool, typer.Option("--accept-deletions", help="Believe a listing that lacks more than it has.")
     ] = False,
 ) -> None:
     """Read what is due of every merchant into the warehouse."""
+    from mercurios.errors import BadRequest
     from mercurios.jobs.ingest import Extent, parse_days
 
+    if full and days:
+        raise BadRequest("expected --full (everything) or --days (some days), got both; say one of them")
     first, until = parse_days(days) if days else (None, None)
     _flow("ingest", tenants=tenant, extent=Extent(tuple(entity or ()), full, first, until, accept_deletions))
 
@@ -196,7 +205,7 @@ def main() -> None:
     try:
         app()
     except MercuriosError as error:
-        _fail(str(error), error)
+        _fail("; ".join((str(error), *getattr(error, "__notes__", ()))), error)
     except ValueError as error:
         from pydantic import ValidationError
 

@@ -9,7 +9,10 @@
         MalformedPage             an answer that is not what the interface promises
         BudgetSpent               the run has used up its calls; the next one goes on from there (Transient)
         NotOffered                the merchant's API does not offer an entity, or not to this key
+        IngestIncomplete          some entities of a merchant could not be read, the others were
         DriftStopped              an entity changed its shape, and its contract says to stop then
+        SyncFailed                a Fivetran sync failed, or cannot run as the connection is set up
+        SyncOverdue               a Fivetran sync has not come to an end in the time it was given (Transient)
       IngestRunning               another process reads the same tenant's entity (Transient)
       WarehouseError              the warehouse could not be opened, read or written
         WarehouseBusy             another process holds the DuckDB file (Transient)
@@ -17,6 +20,7 @@
       TransformFailed             dbt did not build every model and pass every test
       LakeError                   the lake could not be read or written
         NoRelease                 nothing has been exported yet, or the release is gone
+        PublishConflict           of mercurios.lake: two publications met, run one again (Transient)
       MetricError                 a metric query that cannot be answered
         UnknownMetric
         UnknownDimension
@@ -29,9 +33,13 @@
       AccessError                 who asks may not
         Unauthenticated
       BadRequest                  what was asked is malformed or too large
+        InvalidDocument           of mercurios.api.documents: a GraphQL document that is none, or too large
 
 A message says what was expected, what came, and what to do next. `Transient` marks what may be retried.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class MercuriosError(Exception):
@@ -74,8 +82,28 @@ class NotOffered(SourceError):
     """The merchant's API does not offer an entity, or not to this key."""
 
 
+class IngestIncomplete(SourceError):
+    """Some entities of a merchant could not be read; the others were. `report` tells of them."""
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 class DriftStopped(SourceError):
-    """An entity changed its shape, and its contract says to stop then."""
+    """An entity changed its shape, and its contract says to stop then. `drifts` tells how."""
+
+    def __init__(self, message: str, drifts: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.drifts = tuple(drifts)
+
+
+class SyncFailed(SourceError):
+    """A Fivetran sync failed, or cannot run as the connection is set up."""
+
+
+class SyncOverdue(SourceError, Transient):
+    """A Fivetran sync has not come to an end in the time it was given."""
 
 
 class IngestRunning(MercuriosError, Transient):

@@ -87,11 +87,6 @@ def try_source(tenant: Tenant) -> str:
             return f"logged in; {_TRIED} is not offered"
 
 
-def ingest_limit(tenant_id: str) -> str:
-    """Name of the Prefect concurrency limit that keeps two ingests of one tenant apart."""
-    return f"mercurios-ingest-{tenant_id}"
-
-
 def spool_folder(settings: Settings | None = None) -> Path:
     """Folder of pages that are read and not in the warehouse yet, a folder in it for every tenant."""
     return (settings or Settings()).home / "spool"

@@ -49,10 +49,7 @@ class Listing:
     tenant_id: str = "north"
     is_listing: bool = True
     asked: list[tuple[str, Window, int]] = field(default_factory=list)
-
-    @property
-    def contracts(self) -> Mapping[str, Contract]:
-        return CONTRACTS
+    contracts: Mapping[str, Contract] = field(default_factory=lambda: CONTRACTS)
 
     def can_read(self, entity: str, window: Window) -> bool:
         return window.is_everything or self.can_select

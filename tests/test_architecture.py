@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -157,17 +159,76 @@ def test_locks_agree_with_each_other_and_with_conda() -> None:
         assert requirement.lower() in run, f"{requirement} is declared and not locked"
 
 
-def test_documents_name_only_what_exists() -> None:
+def test_every_error_of_ours_is_drawn_in_the_tree() -> None:
+    from mercurios import errors
+
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and ours & {base.id for base in node.bases if isinstance(base, ast.Name)}:
+                assert re.search(rf"^ *{node.name}\b", errors.__doc__ or "", re.M), f"{path}: {node.name}"
+
+
+def literals(path: Path) -> Iterator[str]:
+    """The texts of a module; what is put into a text stands there as 0."""
+    tree = ast.parse(path.read_text())
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "0" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value
+
+
+COMMAND = re.compile(
+    r"(?:(?<=`)|(?<=bin/)|(?<=next: )|^ {4})mercurios ([a-z][a-z-]*)(?: ([a-z][a-z|-]*))?([^`\n#]*)", re.M
+)
+"""A command as it is written: in backticks, indented, after the environment's path, or as what is next."""
+
+
+def commands_named(text: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Command, or group and what follows, and the options after it."""
+    for first, second, rest in COMMAND.findall(text):
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest))
+        for each in second.split("|"):
+            yield (first, each) if each else (first,), options
+
+
+def test_commands_are_found_as_they_are_written() -> None:
+    text = "`mercurios tenant add|list`; `mercurios up`\n    .venv/bin/mercurios ingest -t x --full   # --not\nmercurios is"
+    expected = [(("tenant", "add"), set()), (("tenant", "list"), set()), (("up",), set()), (("ingest",), {"--full"})]
+    assert list(commands_named(text)) == expected
+
+
+def test_every_command_that_is_named_exists() -> None:
     from typer.main import get_command
 
     from mercurios.__main__ import app
 
-    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    commands: Any = get_command(app)
+    documents = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    texts = [(path, path.read_text()) for path in documents]
+    texts += [(path, text) for path in (*MODULES, *(ROOT / "flows").glob("*.py")) for text in literals(path)]
+    seen = set()
+    for path, text in texts:
+        for names, options in commands_named(text):
+            command = commands.commands.get(names[0])
+            assert command, f"{path.name}: mercurios {names[0]}"
+            if len(names) == 2 and hasattr(command, "commands"):
+                command = command.commands.get(names[1])
+                assert command, f"{path.name}: mercurios {' '.join(names)}"
+            known = {name for each in command.params for name in each.opts}
+            assert options <= known | {"--help"}, f"{path.name}: mercurios {' '.join(names)}"
+            seen.add(names)
+    groups = {name: group for name, group in commands.commands.items() if hasattr(group, "commands")}
+    assert seen >= {(name, each) for name, group in groups.items() for each in group.commands}
+
+
+def test_documents_name_only_what_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     settings = {f"MERCURIOS_{name.upper()}" for name in Settings.model_fields}
-    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/ingestion.md", "docs/fivetran.md"):
         text = (ROOT / document).read_text()
-        assert set(re.findall(r"`(?:\.venv/bin/)?mercurios ([a-z]+)", text)) <= commands, document
         assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, document
         assert set(re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", text)) <= settings, document
     readme = (ROOT / "README.md").read_text()

@@ -15,7 +15,6 @@ from moto import mock_aws
 from mercurios.errors import (
     AuthenticationFailed,
     BadRequest,
-    BudgetSpent,
     ConfigError,
     MalformedPage,
     MercuriosError,
@@ -209,14 +208,6 @@ def test_an_entity_that_fails_fails_each_sync_once_and_no_other_entity(merchant:
     assert target.alive("country")
 
 
-def test_a_spent_budget_ends_the_sync(merchant: Listing) -> None:
-    merchant.records = {"branch": [made("branch", 1)]}
-    merchant.failures = {"sale": BudgetSpent("100 calls")}
-    answer = call({})
-    assert not answer["hasMore"]
-    assert "sale" in State.parse(answer["state"]).left
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -250,6 +241,11 @@ def test_with_a_bucket_the_rows_go_there(merchant: Listing, bucket: Any) -> None
         event({}, settings={"auth_url": "https://u:secret-canary-2718@host"}),
         event({}, settings={"auth_url": "http://secret-canary-2718"}),
         event({}, settings={"auth_url": "https://[secret-canary-2718"}),
+        event({}, settings={"auth_url": "https://host/?q=secret-canary-2718"}),
+        event({}, settings={"auth_url": "https://host/#secret-canary-2718"}),
+        event({}, settings={"auth_url": "secret-canary-2718: [\x7f\ud800"}),
+        event({}, settings={"day_from_parameter": "secret canary 2718"}),
+        event({}, settings={"calls_per_minute": "2718" * 2000}), event({}, settings={"page_size": "10001"}),
         event({}, settings={"tenant_id": "secret-canary-2718"}),
         event({}, settings={"time_zone": "secret-canary-2718"}),
         event({}, settings={"entities": "secret-canary-2718"}), event({}, settings={"api_secret": 2718}),

@@ -16,9 +16,12 @@ from mercurios.errors import (
     MercuriosError,
     SourceError,
     SourceUnavailable,
+    SyncFailed,
+    SyncOverdue,
 )
 from mercurios.fivetran.api import FivetranApi
-from mercurios.jobs.fivetran import Condition, SyncFailed, SyncOverdue, Waiting, counter, look, sync
+from mercurios.jobs.fivetran import Account as References
+from mercurios.jobs.fivetran import Condition, Waiting, counter, look, sync
 from mercurios.secrets import SecretRef
 from mercurios.sources.retrying import Patience
 from tests.fivetran_double import Account, fivetran, status
@@ -64,7 +67,7 @@ def test_a_connection_is_read_with_its_times_in_utc(api: FivetranApi, account: A
     told = status(failed_at="2026-01-05T02:00:00+01:00", tasks=[{"code": "reconnect", "message": SECRET}])
     account.connections["warm_sun"] = [told]
     connection = api.connection("warm_sun")
-    assert (connection.id, connection.service, connection.schema) == ("warm_sun", "connector_sdk", "prohandel_warm_sun")
+    assert (connection.id, connection.schema) == ("warm_sun", "prohandel_warm_sun")
     assert connection.succeeded_at == datetime(2026, 1, 5, 3, tzinfo=UTC)
     assert connection.failed_at == datetime(2026, 1, 5, 1, tzinfo=UTC)
     assert connection.tasks == ("reconnect",)
@@ -150,7 +153,7 @@ def test_what_may_be_repeated_is_repeated_as_the_server_asks(
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        ((429, {"Retry-After": "3600"}, b"{}"), SourceUnavailable, "answers 429 and asks to wait 3600 s"),
+        ((429, {"Retry-After": "3600"}, b"{}"), SourceUnavailable, "answers 429; run again later"),
         ((200, {}, b'{"code": "Success", "data": '), MalformedPage, "no JSON"),
         ((200, {}, b"<html>secret-canary-2718</html>"), MalformedPage, "no JSON"),
         ((200, {}, b"[]"), MalformedPage, "something else"),
@@ -206,7 +209,20 @@ def test_what_is_no_id_is_not_asked_for(api: FivetranApi, account: Account, conn
     assert account.requests == 0
 
 
-@pytest.mark.parametrize("bad", ["http://api.fivetran.com", "ftp://x", "https://u:canary@x", "https://", ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://api.fivetran.com",
+        "ftp://x",
+        "https://u:canary@x",
+        "https://",
+        "",
+        "https://[canary",
+        "https://x/?q=canary",
+        "https://x#canary",
+        "https://@x",
+    ],
+)
 def test_secrets_go_to_https_only(bad: str, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="expected https://HOST") as caught:
         opened(bad, slept, monkeypatch)
@@ -263,7 +279,7 @@ def events(monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> list[dict[s
     """Events as the flow emits them and Prefect takes them."""
     from prefect.events import emit_event
 
-    from flows import fivetran as module
+    from flows import events as module
 
     seen: list[dict[str, Any]] = []
 
@@ -282,16 +298,17 @@ def test_the_flow_looks_at_all_and_fails_for_one(account: Account, url: str, eve
 
     account.connections |= {
         "gone_moon": [status("gone_moon", failed_at="2026-01-05T04:00:00Z")],
-        "slow_star": [status("slow_star", succeeded_at="2026-01-01T04:00:00Z")],
+        "slow_star": [status("slow_star", succeeded_at="2026-01-01T04:00:00Z", warnings=[{"code": "sdk_old"}])],
     }
     with pytest.raises(SyncFailed, match="gone_moon: its newest sync failed") as caught:
-        module.fivetran(["gone_moon", "slow_star", "warm_sun"], module.Account(url=url), as_of=NOW)
+        module.fivetran(["gone_moon", "slow_star", "warm_sun"], References(url=url), as_of=NOW)
     assert "slow_star" not in str(caught.value)
     assert [(event["event"], event["resource"]["prefect.resource.id"]) for event in events] == [
         ("mercurios.fivetran.failed", "mercurios.fivetran.gone_moon"),
         ("mercurios.fivetran.stale", "mercurios.fivetran.slow_star"),
         ("mercurios.fivetran.synced", "mercurios.fivetran.warm_sun"),
     ]
+    assert [event["payload"]["warnings"] for event in events] == [(), ("sdk_old",), ()]
     assert "canary" not in json.dumps(events)
 
 
@@ -300,7 +317,7 @@ def test_the_flow_syncs_first_when_asked(account: Account, url: str, events: lis
 
     account.connections["warm_sun"] = [status(), status(succeeded_at=NEW)]
     watch = module.Watch(syncs_first=True, timeout_seconds=20, poll_seconds=0.01)
-    (report,) = module.fivetran(["warm_sun"], module.Account(url=url), watch, as_of=NOW)
+    (report,) = module.fivetran(["warm_sun"], References(url=url), watch, as_of=NOW)
     assert report.condition is Condition.SYNCED
     assert report.succeeded_at == datetime(2026, 1, 5, 11, 59, tzinfo=UTC)
     assert account.synced == [("warm_sun", {"force": False})]
@@ -312,5 +329,5 @@ def test_the_flow_looks_at_the_others_when_one_is_not_there(
     from flows import fivetran as module
 
     with pytest.raises(MercuriosError, match="404 NotFound_Connection"):
-        module.fivetran(["no_such", "warm_sun"], module.Account(url=url), as_of=NOW)
+        module.fivetran(["no_such", "warm_sun"], References(url=url), as_of=NOW)
     assert [event["event"] for event in events] == ["mercurios.fivetran.synced"]

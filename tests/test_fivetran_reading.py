@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mercurios.errors import (
     AuthenticationFailed,
-    BudgetSpent,
     ConfigError,
     MalformedPage,
     NotOffered,
@@ -23,7 +22,7 @@ from mercurios.fivetran import sdk, tables
 from mercurios.fivetran.reading import Reading
 from mercurios.fivetran.state import Position, State
 from mercurios.sources import EVERYTHING, Window
-from mercurios.sources.contracts import CONTRACTS
+from mercurios.sources.contracts import CONTRACTS, OnDrift
 from mercurios.sources.windows import Cursor
 from tests.fivetran_double import Destination, Killed, Listing, made, oracle
 
@@ -210,12 +209,23 @@ def test_a_refused_login_and_no_answer_end_the_sync_and_lose_no_place(error: Sou
     assert [entity for entity, _, _ in source.asked] == ["sale"]
 
 
-def test_a_spent_budget_ends_the_sync_and_the_next_goes_on() -> None:
-    source = Listing({"branch": [made("branch", 1)]}, failures={"sale": BudgetSpent("100 calls")})
-    target = Destination()
-    sync(source, target, "branch", "sale")
-    assert target.warnings == ["100 calls"]
-    assert State.parse(target.state).left == ("sale",)
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({"colour": "red"}, "colour (String) is no field of the size contract"), ({"name": 7}, "name is not what")],
+)
+def test_drift_that_stops_an_ingest_run_stops_the_entity_here_too(more: dict[str, object], told: str) -> None:
+    contracts = {**CONTRACTS, "size": replace(CONTRACTS["size"], on_drift=OnDrift.STOP)}
+    rows = {"size": [made("size", 1), made("size", 2, **more)], "branch": [made("branch", 1, colour="red")]}
+    source, target = Listing(rows, contracts=contracts), Destination()  # type: ignore[arg-type]
+    with pytest.raises(SourceError) as caught:
+        sync(source, target, "branch", "size")
+    assert told in str(caught.value)
+    assert "adapt its contract" in str(caught.value)
+    assert "size" not in target.rows
+    assert target.alive("branch").keys() == {"branch-00001"}
+    rows["size"] = [made("size", 1), made("size", 2)]
+    sync(source, target, "branch", "size", run="2")
+    assert len(target.alive("size")) == 2
 
 
 def test_the_newest_of_one_key_counts() -> None:

@@ -24,19 +24,22 @@ from fivetran_connector_sdk_core.renaming import Renaming
 from mercurios.config import ROOT
 from mercurios.errors import ConfigError, MercuriosError
 from mercurios.fivetran import sdk, tables
-from mercurios.fivetran.bundle import CONNECTOR, bundle, modules
+from mercurios.fivetran.bundle import CONNECTOR, bundle, main, modules
 from mercurios.fivetran.configuration import parse
 from mercurios.fivetran.reading import Reading
 from mercurios.fivetran.state import State
 from mercurios.sandbox import Merchant, Profile, RunningSandbox, running
 from mercurios.sources.contracts import CONTRACTS
 from mercurios.sources.conversion import VARIANT
+from mercurios.tenancy import Filters, ProHandelSource
 from tests.fivetran_double import Destination, Killed, Listing, made, oracle
 from tests.fivetran_tester import Connection, debug, only_loopback, quiet_home
 from tests.tiny import tiny_merchant
 
 SECRET, PERSON = "secret-canary-2718", "Personal-Canary"
 SEEDS = {"north": 1, "south": 2}
+ROWS = 60
+"""Records of an entity at most: each costs the package some milliseconds."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +58,7 @@ def _entities(seed: int) -> dict[str, pl.DataFrame]:
     made["customer"] = made["customer"].with_columns(
         lastName=pl.lit(PERSON), webshopUserPassword=pl.lit(PERSON), iban=pl.lit(PERSON)
     )
-    return made
+    return {entity: rows.head(ROWS) for entity, rows in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def configuration(sandbox: RunningSandbox, name: str, **more: str) -> dict[str, 
         "auth_url": sandbox.auth_url,
         "api_key": f"{name}-key",
         "api_secret": f"{name}-{SECRET}",
-        "page_size": "300",
+        "page_size": "25",
         **more,
     }
 
@@ -145,7 +148,7 @@ def test_killed_and_resumed_the_warehouse_equals_the_till_and_a_second_sync_chan
     sandbox: RunningSandbox, entities: dict[str, dict[str, pl.DataFrame]], tmp_path: Path, name: str
 ) -> None:
     one, chosen = connection(tmp_path), configuration(sandbox, name, entities="branch order sale")
-    for kill in (0, 8, 333, 611):
+    for kill in (0, 8, 40, 55):
         with pytest.raises(Killed):
             one.sync(chosen, kill)
     counts = one.sync(chosen)
@@ -163,12 +166,12 @@ def test_what_vanishes_is_flagged_and_what_breaks_stays_as_it_was(sandbox: Runni
     one, chosen = connection(tmp_path), configuration(sandbox, "changing", entities="sale")
     one.sync(chosen)
     first = sandbox.current("changing", "sale").to_dicts()
-    vanished, flagged, broken = (tuple(row["id"] for row in first[place : place + 3]) for place in (0, 5, 400))
+    vanished, flagged, broken = (tuple(row["id"] for row in first[place : place + 3]) for place in (0, 5, 40))
     sandbox.delete("changing", "sale", vanished)
     sandbox.mark_deleted("changing", "sale", flagged)
     sandbox.update("changing", "sale", broken, {"date": None, "quantity": 77.0})
     with pytest.raises(Killed):
-        one.sync(chosen, 500)
+        one.sync(chosen, 50)
     one.sync(chosen)
     assert_holds(one, "sale", [row for row in first if row["id"] not in vanished + flagged])
     assert {row for row, (is_deleted,) in one.rows("sale", []).items() if is_deleted} == {*vanished, *flagged}
@@ -181,7 +184,7 @@ def test_what_vanishes_is_flagged_and_what_breaks_stays_as_it_was(sandbox: Runni
     sandbox.update("changing", "sale", broken[1:], {"date": first[0]["date"]})
     one.sync(chosen)
     held = one.rows("sale", ["quantity"])
-    assert [held[key] for key in broken] == [(False, first[400]["quantity"]), (False, 77.0), (False, 77.0)]
+    assert [held[key] for key in broken] == [(False, first[40]["quantity"]), (False, 77.0), (False, 77.0)]
     assert one.rows(tables.QUARANTINE, [], "record_id").keys() == set(broken)
     assert open_records(one) == {broken[0]}
 
@@ -309,14 +312,51 @@ def test_the_bundle_runs_alone_and_needs_what_it_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     heavy = {"pandas", "pyarrow", "prefect", "boto3", "botocore", "duckdb", "torch", "structlog"}
     assert not heavy & set(done.stdout.split())
-    with pytest.raises(ConfigError, match="not an empty folder"):
-        bundle(tmp_path / "deployed")
+    with pytest.raises(SystemExit, match="not an empty folder"):
+        main([str(tmp_path / "deployed")])
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"]])
+def test_a_bundle_goes_into_one_folder(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="expected one folder: python -m mercurios.fivetran.bundle FOLDER"):
+        main(arguments)
 
 
 def test_a_configuration_says_nothing_of_its_secrets(sandbox: RunningSandbox) -> None:
     chosen = parse(configuration(sandbox, "north"))
     assert SECRET not in f"{chosen!r} {chosen.tenant!r} {chosen.tenant.source!r}"
     assert chosen.tenant.source.api_secret.reveal() == f"north-{SECRET}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("auth_url", ["https://h/?q=1", "https://h#f", "http://h", "https://u@h", "https://h:x"])
+def test_a_host_is_judged_as_in_a_tenant_file(sandbox: RunningSandbox, auth_url: str) -> None:
+    with pytest.raises(ConfigError, match="^auth_url: "):
+        parse(configuration(sandbox, "north", auth_url=auth_url))
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "message"),
+    [
+        ("page_size", "10001", "page_size: expected less than or equal to 10000"),
+        ("page_size", "0", "page_size: expected greater than or equal to 1"),
+        ("calls_per_minute", "1.5", "calls_per_minute: expected a valid integer"),
+        ("day_from_parameter", "a b", "day_from_parameter: expected the name of a query parameter"),
+        ("response_bytes", "6000001", "response_bytes: expected a whole number from 1 to 6,000,000"),
+    ],
+)
+def test_a_wrong_setting_is_named(sandbox: RunningSandbox, setting: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(configuration(sandbox, "north", **{setting: text}))
+    assert str(caught.value) == message
+
+
+def test_settings_arrive_as_those_of_a_tenant_file_do(sandbox: RunningSandbox) -> None:
+    more = {"calls_per_minute": "90", "changed_from_parameter": "from", "auth_url": "https://h/", "time_zone": ""}
+    tenant = parse(configuration(sandbox, "north", **more)).tenant
+    assert isinstance(tenant.source, ProHandelSource)
+    assert (tenant.id, tenant.time_zone, tenant.source.auth_url) == ("north", "Europe/Berlin", "https://h")
+    assert (tenant.source.page_size, tenant.source.calls_per_minute) == (25, 90)
+    assert tenant.source.filters == Filters(changed_from="from")
 
 
 def test_a_truncate_is_deferred_where_the_sdk_can() -> None:

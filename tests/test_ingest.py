@@ -19,8 +19,9 @@ from mercurios.errors import (
     AuthenticationFailed,
     BadRequest,
     BatchMismatch,
+    BudgetSpent,
     ConfigError,
-    DriftStopped,
+    IngestIncomplete,
     MalformedPage,
     NotOffered,
     SourceUnavailable,
@@ -246,7 +247,7 @@ def test_a_read_that_dies_leaves_nothing_half_written(
         run(tmp_path, warehouse, "north", frames | {"sale": frames["sale"].with_columns(pl.col("discount") + 1)})
     warehouse.ensure(*RAW_TABLES)
     before = everything(warehouse)
-    with pytest.raises(MalformedPage, match="sale page 3"):
+    with pytest.raises(IngestIncomplete, match="sale: sale page 3"):
         run(tmp_path, warehouse, "north", frames, AT + timedelta(hours=1), faults=Faults(not_json_pages={("sale", 3)}))
     after = everything(warehouse)
     assert after["raw.prohandel_sale"] == before["raw.prohandel_sale"]
@@ -433,6 +434,43 @@ def test_a_listing_that_lacks_records_is_read_twice_before_they_count_as_deleted
     assert (batch.deleted, len(source.reads)) == (0, 6)
 
 
+def test_a_second_look_counts_and_quarantines_a_broken_record_once(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    records: list[object] = [staff("a"), staff("b"), staff("bad", "x"), staff("bad too", "y")]
+    staffed(tmp_path, warehouse, ListSource({"staff": [*records, staff("gone")]}))
+    source = ListSource({"staff": records})
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=1)).batches
+    assert len(source.reads) == 2
+    assert (batch.deleted, batch.extracted, batch.loaded, batch.quarantined) == (1, 6, 4, 2)
+    assert warehouse.count("ops.quarantine") == 2
+
+
+def test_a_backfill_is_read_although_other_days_were_left_in_the_spool(
+    tmp_path: Path, warehouse: DuckDBWarehouse
+) -> None:
+    class Days(ListSource):
+        def can_read(self, entity: str, window: Window) -> bool:
+            return True
+
+    source = Days({"inventory": [SourceUnavailable("down")]})
+    given, run = tenant(tmp_path), Run(AT, tmp_path / "spool", Extent(("inventory",), first=date(2025, 12, 19)))
+    with pytest.raises(SourceUnavailable):
+        ingest(source, given, warehouse, run)
+    source.records = {}
+    ingest(source, given, warehouse, replace(run, extent=replace(run.extent, first=date(2025, 1, 1))))
+    assert windows_read(source)[1:] == ["days 2025-12-19/..", "days 2025-01-01/.."]
+    ingest(source, given, warehouse, replace(run, extent=replace(run.extent, first=date(2025, 12, 24))))
+    assert windows_read(source)[3:] == ["days 2025-12-24/.."]
+
+
+def test_a_spent_budget_ends_the_run_and_the_next_one_goes_on(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    source = ListSource({"staff": [staff("a"), staff("b"), BudgetSpent("40 calls are spent")]})
+    report = staffed(tmp_path, warehouse, source)
+    assert (report.stopped, report.batches) == ("40 calls are spent", ())
+    source.records = {"staff": [staff("a"), staff("b"), staff("c")]}
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(hours=1)).batches
+    assert (batch.is_resumed, batch.inserted) == (True, 3)
+
+
 def test_a_listing_that_lacks_more_than_it_has_deletes_nothing_unless_told_to(
     tmp_path: Path, warehouse: DuckDBWarehouse
 ) -> None:
@@ -492,8 +530,10 @@ def test_pages_of_yesterday_are_read_again(tmp_path: Path, warehouse: DuckDBWare
 def test_an_entity_that_fails_keeps_no_other_from_being_read(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source = ListSource({"branch": [MalformedPage("broken")], "staff": [staff("a")], "label": [NotOffered("404")]})
     run = Run(AT, tmp_path / "spool", Extent(("branch", "label", "staff")))
-    with pytest.raises(MalformedPage, match="broken"):
+    with pytest.raises(IngestIncomplete, match="branch: broken") as raised:
         ingest(source, tenant(tmp_path), warehouse, run)
+    assert isinstance(raised.value.report, IngestReport)
+    assert ([batch.entity for batch in raised.value.report.batches], raised.value.report.rows) == (["staff"], 1)
     assert warehouse.count("raw.prohandel_staff") == 1
     report = ingest(source, tenant(tmp_path), warehouse, replace(run, extent=Extent(("label", "staff"))))
     assert report.not_offered == {"label": "404"}
@@ -526,8 +566,10 @@ def test_a_contract_that_wants_no_drift_stops_and_loads_nothing(tmp_path: Path, 
     strict = replace(CONTRACTS["label"], on_drift=OnDrift.STOP)
     source = ListSource({"label": [label("a", ecoLabel="FSC")]}, contracts={**CONTRACTS, "label": strict})
     run = Run(AT, tmp_path / "spool", Extent(("label",)))
-    with pytest.raises(DriftStopped, match="label changed its shape: ecoLabel"):
+    with pytest.raises(IngestIncomplete, match="label changed its shape: ecoLabel") as raised:
         ingest(source, tenant(tmp_path), warehouse, run)
+    assert isinstance(raised.value.report, IngestReport)
+    assert [drift.field for drift in raised.value.report.drifts] == ["ecoLabel"]
     assert warehouse.count("raw.prohandel_label") == 0
     assert warehouse.count("ops.drift", "north") == 1
     source.records = {"label": [label("a")]}

@@ -149,3 +149,12 @@ def test_a_source_that_mends_its_record_resolves_it(north: Merchant) -> None:
     north.read([label("a", number=3)])
     assert north.open() == ()
     assert [row["number"] for row in north.rows()] == [3]
+
+
+def test_a_record_whose_id_could_not_be_read_is_resolved_by_its_replay(north: Merchant) -> None:
+    mended = replace(LABEL, kept=tuple(replace(f, kind=Kind.CODE) if f.name == "id" else f for f in LABEL.kept))
+    north.read([label("b"), {**label("a"), "id": 77}])
+    assert [one.record_id for one in north.open()] == [None]
+    north.replay(mended)
+    assert north.living().keys() == {"b", "77"}
+    assert north.open() == ()

@@ -65,7 +65,7 @@ def test_pages_come_back_as_they_were_put(tmp_path: Path) -> None:
         assert numbers(spool) == [0, 1, 3, 4, 6, 7]
         assert broken(spool) == ["id-x0", "id-x1", "id-x2"]
         fill(spool, 7, first=3)
-        assert spool.progress.has_ended
+        assert spool.progress.position is None
         assert len(numbers(spool)) == 20
         assert len(broken(spool)) == 10
 
@@ -95,6 +95,8 @@ def test_a_second_pass_adds_to_the_first(tmp_path: Path) -> None:
         assert numbers(spool, since) == [0, 1]
         assert numbers(spool) == [0, 1, 3, 4, 0, 1]
         assert spool.progress.extracted == 9
+        assert broken(spool) == ["id-x0", "id-x1"]
+        assert spool.repeated == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,7 +108,7 @@ def test_files_cut_anywhere_leave_whole_pages_or_nothing(
     folder = tmp_path_factory.mktemp("spool")
     with Spool.opened(folder, LAYOUT) as spool:
         fill(begun(spool), pages)
-    for name in ("journal.jsonl", "rows.arrows", "rejected.jsonl"):
+    for name in ("head.json", "journal.jsonl", "rows.arrows", "rejected.jsonl"):
         body = (folder / name).read_bytes()
         cut = data.draw(st.integers(0, len(body)), label=name)
         (folder / name).write_bytes(body[:cut] + data.draw(st.binary(max_size=20)).replace(b"\n", b" "))
@@ -114,7 +116,11 @@ def test_files_cut_anywhere_leave_whole_pages_or_nothing(
         kept = spool.progress.pages
         assert numbers(spool) == [number for page in range(kept) for number in (3 * page, 3 * page + 1)] or kept == 0
         assert spool.progress.extracted == 3 * kept
-        if spool.head:
+        if spool.head is None:
+            begun(spool)
+            fill(spool, 1, first=0)
+            assert len(numbers(spool)) == 2
+        else:
             fill(spool, 1, first=kept)
             assert len(numbers(spool)) == 2 * (kept + 1)
     shutil.rmtree(folder)

@@ -7,7 +7,7 @@ from fivetran_connector_sdk import ConfigurationForm, Connector, Operations, Tes
 
 from mercurios.errors import MercuriosError
 from mercurios.fivetran import sdk
-from mercurios.fivetran.configuration import OPTIONAL, REQUIRED
+from mercurios.fivetran.configuration import OPTIONAL, REQUIRED, SECRETS
 
 
 def schema(configuration: dict):
@@ -33,7 +33,7 @@ def configuration_form():
     """The fields of the connection's setup."""
     form = ConfigurationForm()
     for name in (*REQUIRED, *(option for option in OPTIONAL if option != "response_bytes")):
-        kind = form_field.TextField.password if name in {"api_key", "api_secret"} else form_field.TextField.plain_text
+        kind = form_field.TextField.password if name in SECRETS else form_field.TextField.plain_text
         form.add_field(form_field.TextField(name, name.replace("_", " "), kind, required=name in REQUIRED))
     form.add_test(label="Log in to ProHandel and read one page", func=login_test)
     return form

@@ -23,8 +23,9 @@ def list_(
     from mercurios.jobs.quarantine import quarantined
     from mercurios.wiring import open_warehouse, tenants
 
+    tenant_id, chosen = tenants().get(tenant).id, _known(entity)
     with open_warehouse(read_only=True) as warehouse:
-        held = quarantined(warehouse, tenants().get(tenant).id, entity, resolved=resolved)
+        held = quarantined(warehouse, tenant_id, chosen, resolved=resolved)
     shown = held[-limit:]
     if as_json:
         print(json.dumps([one.told() for one in shown], indent=2, ensure_ascii=False))
@@ -44,8 +45,9 @@ def show(number: Annotated[str, typer.Argument(help="The record's number, or its
     from mercurios.jobs.quarantine import find
     from mercurios.wiring import open_warehouse, tenants
 
+    tenant_id = tenants().get(tenant).id
     with open_warehouse(read_only=True) as warehouse:
-        held = find(warehouse, tenants().get(tenant).id, number)
+        held = find(warehouse, tenant_id, number)
     print(json.dumps({**held.told(), "record": json.loads(held.record)}, indent=2, ensure_ascii=False))
 
 
@@ -55,11 +57,21 @@ def replay(tenant: Tenant, entity: Entity = None) -> None:
     from mercurios.jobs.quarantine import replay as replay_job
     from mercurios.wiring import open_warehouse, tenants
 
+    tenant_id, chosen = tenants().get(tenant).id, _known(entity)
     with open_warehouse() as warehouse:
-        replays = replay_job(warehouse, tenants().get(tenant).id, datetime.now(UTC), entity)
+        replays = replay_job(warehouse, tenant_id, datetime.now(UTC), chosen)
     for one in replays:
         counts = one.counts
         told = f"{counts.extracted} tried, {counts.loaded} loaded, {counts.quarantined} still broken"
         print(f"{one.entity:<12} {told}   batch {one.batch_id}")
     if not replays:
         print("nothing is in quarantine")
+
+
+def _known(entity: str | None) -> str | None:
+    from mercurios.errors import BadRequest
+    from mercurios.sources.contracts import CONTRACTS
+
+    if entity is not None and entity not in CONTRACTS:
+        raise BadRequest(f"unknown entity {entity[:40]!r}; expected one of {', '.join(CONTRACTS)}")
+    return entity

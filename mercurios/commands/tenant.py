@@ -118,13 +118,18 @@ def onboard(tenant_id: Id) -> None:
 def remove(
     tenant_id: Id,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    purge: Annotated[bool, typer.Option("--purge", help="Also delete its rows in the warehouse.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also delete its rows in the warehouse's raw and ops.")
+    ] = False,
 ) -> None:
-    """Remove a tenant: its file, and with --purge all that the warehouse has of it."""
+    """Remove a tenant: its file, and with --purge its pages in the spool and its rows in the warehouse's raw and ops.
+
+    The marts lose its rows with the next `mercurios transform`; releases and models that are there keep theirs.
+    """
     from mercurios.wiring import forget_tenant, tenants
 
     path = tenants().path(tenant_id)
-    what = "its file and all its rows in the warehouse" if purge else "its file"
+    what = "its file and its rows in raw and ops of the warehouse" if purge else "its file"
     if not yes:
         typer.confirm(f"Remove {tenant_id}: {what}?", abort=True)
     forgotten = forget_tenant(tenant_id) if purge else {}
@@ -132,6 +137,8 @@ def remove(
     for table, rows in forgotten.items():
         print(f"{table:<32} {rows:>12,} rows deleted")
     print(f"{path} is removed")
-    if not purge:
+    if purge:
+        print("the marts keep its rows until the next `mercurios transform`")
+    else:
         print("its rows stay in the warehouse; to delete them add it again and remove it with --purge")
     print("releases of the lake and models of the registry that are there keep what they have of it")

@@ -18,9 +18,9 @@ import httpx
 import orjson
 
 from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage, SourceError, SourceUnavailable
-from mercurios.fivetran.configuration import LOOPBACK
 from mercurios.secrets import SecretRef
 from mercurios.sources.retrying import Again, Patience, persist, retry_after_seconds
+from mercurios.tenancy.reading import LOOPBACK
 
 URL = "https://api.fivetran.com"
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -36,12 +36,10 @@ class Connection:
     """
 
     id: str
-    service: str
     schema: str
     is_paused: bool
     setup_state: str
     sync_state: str
-    update_state: str
     succeeded_at: datetime | None
     failed_at: datetime | None
     tasks: tuple[str, ...] = ()
@@ -94,9 +92,9 @@ class FivetranApi:
                 f"({type(error).__name__}); see whether its API has changed"
             ) from None
 
-    def start_sync(self, connection_id: str, *, force: bool = False) -> None:
-        """Ask for a sync now; one that runs already goes on, unless `force` stops it and begins again."""
-        self._call("POST", connection_id, "/sync", {"force": force})
+    def start_sync(self, connection_id: str) -> None:
+        """Ask for a sync now; one that runs already goes on."""
+        self._call("POST", connection_id, "/sync", {"force": False})
 
     def _call(self, method: str, connection_id: str, action: str, body: object = None) -> dict[str, Any]:
         if not _ID.fullmatch(connection_id):
@@ -114,10 +112,8 @@ class FivetranApi:
             unavailable = SourceUnavailable(f"{place}: no answer ({type(error).__name__}); check host and network")
             raise Again(unavailable) from error
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-            pause = retry_after_seconds(response.headers)
-            asked = "" if pause is None else f" and asks to wait {pause:.0f} s"
-            unavailable = SourceUnavailable(f"{place}: answers {response.status_code}{asked}; run again later")
-            raise Again(unavailable, wait_seconds=pause)
+            unavailable = SourceUnavailable(f"{place}: answers {response.status_code}; run again later")
+            raise Again(unavailable, wait_seconds=retry_after_seconds(response.headers))
         return response
 
 
@@ -147,12 +143,10 @@ def _connection(data: Any) -> Connection:
     status = data["status"]
     return Connection(
         id=_text(data["id"]),
-        service=_text(data.get("service", "")),
         schema=_text(data.get("schema", "")),
         is_paused=bool(data.get("paused", False)),
         setup_state=_text(status["setup_state"]),
         sync_state=_text(status["sync_state"]),
-        update_state=_text(status.get("update_state") or ""),
         succeeded_at=_moment(data["succeeded_at"]),
         failed_at=_moment(data["failed_at"]),
         tasks=tuple(_text(task["code"]) for task in status.get("tasks") or ()),
@@ -176,8 +170,11 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _checked(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url.rstrip("/"))
+    except ValueError:
+        parts = urlsplit("")
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not is_safe or not parts.hostname or parts.username or parts.password:
-        raise ConfigError("the URL of Fivetran's API: expected https://HOST without user and password")
-    return url.rstrip("/")
+    if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError("the URL of Fivetran's API: expected https://HOST without user, password or query")
+    return parts.geturl()

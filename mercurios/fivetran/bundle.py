@@ -9,7 +9,7 @@ Or `python -m mercurios.fivetran.bundle build/prohandel`. The folder holds `conn
 import ast
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mercurios.errors import ConfigError
@@ -59,5 +59,15 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Bundle into the one folder that is named; exits with a line of text when that is not to be done."""
+    if len(arguments) != 1:
+        sys.exit("expected one folder: python -m mercurios.fivetran.bundle FOLDER")
+    try:
+        bundle(Path(arguments[0]))
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    bundle(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -17,16 +17,20 @@
 No message repeats a value: it may be the secret.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
 
 from mercurios.errors import ConfigError
 from mercurios.secrets import SecretRef
 from mercurios.sources.contracts import CONTRACTS
-from mercurios.tenancy import Filters, ProHandelSource, Tenant, check_facts
+from mercurios.tenancy import ProHandelSource, Tenant, check_facts, parse_tenant
 
-REQUIRED = ("tenant_id", "auth_url", "api_key", "api_secret")
+SECRETS = ("api_key", "api_secret")
+REQUIRED = ("tenant_id", "auth_url", *SECRETS)
 OPTIONAL = (
     "time_zone",
     "page_size",
@@ -37,8 +41,6 @@ OPTIONAL = (
     "day_until_parameter",
     "response_bytes",
 )
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-LARGEST_PAGE = 10_000
 LARGEST_RESPONSE = 6_000_000
 _RESPONSE = 5_000_000
 
@@ -65,19 +67,7 @@ class _Given(SecretRef):
 def parse(settings: Mapping[str, object]) -> Configuration:
     """Read a connection's settings; raises ConfigError naming the setting that is wrong, never its value."""
     texts = _texts(settings)
-    tenant_id, time_zone = texts["tenant_id"], texts.get("time_zone", "Europe/Berlin")
-    _check(tenant_id, time_zone, texts["auth_url"])
-    source = ProHandelSource(
-        auth_url=texts["auth_url"].rstrip("/"),
-        api_key=_Given("configuration", "api_key", value=texts["api_key"]),
-        api_secret=_Given("configuration", "api_secret", value=texts["api_secret"]),
-        page_size=_whole(texts, "page_size", 1000, most=LARGEST_PAGE),
-        filters=Filters(*(texts.get(f"{name}_parameter") for name in ("changed_from", "day_from", "day_until"))),
-        calls_per_minute=_whole(texts, "calls_per_minute", 0, most=60_000) or None,
-    )
-    tenant = Tenant(tenant_id, tenant_id, "EUR", time_zone, "de", {}, source)
-    size = _whole(texts, "response_bytes", _RESPONSE, most=LARGEST_RESPONSE)
-    return Configuration(tenant, _entities(texts.get("entities", "")), size)
+    return Configuration(_tenant(texts), _entities(texts.get("entities", "")), _response_bytes(texts))
 
 
 def _texts(settings: Mapping[str, object]) -> dict[str, str]:
@@ -96,31 +86,48 @@ def _texts(settings: Mapping[str, object]) -> dict[str, str]:
     return texts
 
 
-def _check(tenant_id: str, time_zone: str, auth_url: str) -> None:
+def _tenant(texts: Mapping[str, str]) -> Tenant:
+    """The tenant as its file would tell it, with the secrets at hand instead of references to them."""
+    tenant_id, time_zone = texts["tenant_id"], texts.get("time_zone", "Europe/Berlin")
     try:
         check_facts(tenant_id, "EUR", time_zone, {})
-    except ConfigError:
+    except ConfigError:  # its text quotes what came
         raise ConfigError(
             "tenant_id: expected lower case letters, digits and _, starting with a letter; time_zone: one like "
             "Europe/Berlin; one of them is none"
         ) from None
+    file = {"id": tenant_id, "name": tenant_id, "currency": "EUR", "time_zone": time_zone, "vat_rates": {}}
     try:
-        url = urlsplit(auth_url)
-        is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
-        names_a_host = bool(url.hostname) and not url.username and not url.password and (url.port or 1) > 0
-    except ValueError:
-        is_safe = names_a_host = False
-    if not (is_safe and names_a_host):
-        raise ConfigError("auth_url: expected https://HOST without user and password")
+        tenant = parse_tenant(yaml.safe_dump({**file, "source": _source(texts)}), Path())
+    except ConfigError as error:
+        raise ConfigError(_as_setting(str(error))) from None
+    assert isinstance(tenant.source, ProHandelSource)
+    key, secret = (_Given("configuration", name, value=texts[name]) for name in SECRETS)
+    return replace(tenant, source=replace(tenant.source, api_key=key, api_secret=secret))
 
 
-def _whole(texts: Mapping[str, str], name: str, default: int, *, most: int) -> int:
-    text = texts.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:10]) <= most:
-        raise ConfigError(f"{name}: expected a whole number from 1 to {most:,}")
-    return int(text[:10])
+def _source(texts: Mapping[str, str]) -> dict[str, object]:
+    """`source` of a tenant file. References stand for the secrets: what is read here may be quoted."""
+    numbers = {name: _number(texts[name]) for name in ("page_size", "calls_per_minute") if name in texts}
+    filters = {name: texts.get(f"{name}_parameter") for name in ("changed_from", "day_from", "day_until")}
+    secrets = {name: f"env:{name}" for name in SECRETS}
+    return {"auth_url": texts["auth_url"], "filters": filters, **secrets, **numbers}
+
+
+def _as_setting(message: str) -> str:
+    return re.sub(r"source\.", "", re.sub(r"source\.filters\.(\w+)", r"\1_parameter", message))
+
+
+def _number(text: str) -> int | str:
+    """A whole number; the text itself when it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text
+
+
+def _response_bytes(texts: Mapping[str, str]) -> int:
+    number = _number(texts.get("response_bytes", str(_RESPONSE)))
+    if not isinstance(number, int) or not 1 <= number <= LARGEST_RESPONSE:
+        raise ConfigError(f"response_bytes: expected a whole number from 1 to {LARGEST_RESPONSE:,}")
+    return number
 
 
 def _entities(text: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from mercurios.errors import BadRequest, BudgetSpent, MercuriosError, SourceError
+from mercurios.errors import BadRequest, MercuriosError, SourceError
 from mercurios.fivetran import tables
 from mercurios.fivetran.configuration import parse
 from mercurios.fivetran.reading import Reading, Row, Step
@@ -147,8 +147,6 @@ def _steps(answer: Answer, reading: Reading) -> Iterator[Step]:
     """The steps after the answer's state. What fails once there are rows is left to the next call, which meets it."""
     try:
         yield from reading.steps(answer.state)
-    except BudgetSpent:
-        answer.has_more = False
     except MercuriosError:
         if not answer.rows:
             raise

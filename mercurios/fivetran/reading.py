@@ -21,7 +21,8 @@ from mercurios.errors import AuthenticationFailed, DriftStopped, MalformedPage, 
 from mercurios.fivetran.state import Position, State
 from mercurios.sources import Page, Source
 from mercurios.sources.contracts import Contract, OnDrift
-from mercurios.sources.conversion import Quarantined, convert
+from mercurios.sources.conversion import Converted, Quarantined, convert
+from mercurios.sources.drift import Observed
 from mercurios.sources.windows import advanced, next_windows
 
 RESUME_WITHIN = timedelta(hours=6)
@@ -68,7 +69,7 @@ class Reading:
         """Go on with the pass that the state tells of, or begin one; ends when every entity was read.
 
         An entity that fails does not keep the others from being read; its error is raised in the end. No answer at
-        all, a refused login and a spent call budget are raised at once. Raises SourceError.
+        all and a refused login are raised at once. Raises SourceError.
         """
         state = self._begun(state)
         while state.left:
@@ -171,8 +172,8 @@ def _without(state: State, entity: str) -> State:
 
 def _part(contract: Contract, records: Sequence[object]) -> _Part:
     converted = convert(contract, records)
-    if converted.unknown and contract.on_drift is OnDrift.STOP:
-        raise DriftStopped(f"records carry {', '.join(sorted(converted.unknown))}, which the contract does not name")
+    if contract.on_drift is OnDrift.STOP:
+        _stop_at_drift(contract, converted)
     frame = converted.frame
     changed, deleted = contract.changed_column, contract.deleted_column
     rows = _newest(_plain(frame).to_dicts(), contract.key, changed)
@@ -184,6 +185,15 @@ def _part(contract: Contract, records: Sequence[object]) -> _Part:
         list({row["record_hash"]: row for row in map(_quarantined_row(contract), converted.quarantined)}.values()),
         frame[changed].max() if changed else None,  # type: ignore[arg-type]
     )
+
+
+def _stop_at_drift(contract: Contract, converted: Converted) -> None:
+    """Raise DriftStopped where an ingest run of the same records would, as far as they alone can tell."""
+    observed = Observed()
+    observed.add(converted)
+    if errors := [drift for drift in observed.drifts(contract, None) if drift.severity == "error"]:
+        told = "; ".join(drift.detail for drift in errors)
+        raise DriftStopped(f"it changed its shape: {told}; adapt its contract and sync again", errors)
 
 
 def _is_kept(one: Quarantined) -> bool:

@@ -12,6 +12,7 @@ marking to the end of a sync that succeeds, it is deferred.
 """
 
 import inspect
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,13 +21,15 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from mercurios.errors import BudgetSpent
 from mercurios.fivetran import tables
-from mercurios.fivetran.configuration import LARGEST_PAGE, parse
+from mercurios.fivetran.configuration import parse
 from mercurios.fivetran.reading import Reading, Row, Step
 from mercurios.fivetran.state import State
 from mercurios.sources.prohandel import ProHandel
 from mercurios.tenancy import Tenant
+
+WHOLE_PAGES = sys.maxsize
+"""Records a step: all of a page."""
 
 
 class Operations(Protocol):
@@ -61,7 +64,7 @@ def update(configuration: Mapping[str, object], state: Mapping[str, object], ope
     chosen = parse(configuration)
     with ProHandel(chosen.tenant) as source:
         clock = local_clock(chosen.tenant)
-        reading = Reading(source, chosen.entities, clock, uuid.uuid4().hex, LARGEST_PAGE, can_keep=True)
+        reading = Reading(source, chosen.entities, clock, uuid.uuid4().hex, WHOLE_PAGES, can_keep=True)
         deliver(reading.steps(State.parse(state)), operations)
 
 
@@ -73,13 +76,10 @@ def check(configuration: Mapping[str, object]) -> None:
 
 
 def deliver(steps: Iterable[Step], operations: Operations) -> None:
-    """Hand steps over, each followed by its state. A spent call budget ends the sync; the next one goes on."""
-    try:
-        for step in steps:
-            _hand_over(step, operations)
-            operations.checkpoint(step.state.as_json())
-    except BudgetSpent as error:
-        operations.warning(str(error))
+    """Hand steps over, each followed by its state."""
+    for step in steps:
+        _hand_over(step, operations)
+        operations.checkpoint(step.state.as_json())
 
 
 def _hand_over(step: Step, operations: Operations) -> None:

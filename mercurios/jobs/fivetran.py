@@ -1,31 +1,39 @@
 """Fivetran: how connections are doing, and a sync that is awaited.
 
-    report = look(api, "warm_sun", as_of, stale_after=timedelta(hours=26), rows=counter(warehouse))
+    with Account().open() as api:
+        report = look(api, "warm_sun", as_of, stale_after=timedelta(hours=26), rows=counter(warehouse))
     report.condition, report.reasons, report.rows
 
 Fivetran's API does not tell rows: they are counted in the destination.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from pathlib import Path
 
 import structlog
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from mercurios.errors import BadRequest, SourceError, Transient
-from mercurios.fivetran.api import Connection, FivetranApi
+from mercurios.errors import BadRequest, SyncFailed, SyncOverdue
+from mercurios.fivetran.api import URL, Connection, FivetranApi
+from mercurios.secrets import SecretRef
 from mercurios.warehouse import NAME, Warehouse
 
 
-class SyncFailed(SourceError):
-    """A Fivetran sync failed, or cannot run as the connection is set up."""
+@dataclass(frozen=True)
+class Account:
+    """Whose connections they are: references to API key and secret, never the secrets (see `mercurios.secrets`)."""
 
+    key: str = "env:FIVETRAN_API_KEY"
+    secret: str = "env:FIVETRAN_API_SECRET"
+    url: str = URL
 
-class SyncOverdue(SourceError, Transient):
-    """A Fivetran sync has not come to an end in the time it was given."""
+    def open(self) -> FivetranApi:
+        """The account's API; raises ConfigError."""
+        return FivetranApi(SecretRef.parse(self.key, Path()), SecretRef.parse(self.secret, Path()), url=self.url)
 
 
 class Condition(Enum):
@@ -113,6 +121,13 @@ def counter(warehouse: Warehouse) -> Callable[[str], Mapping[str, int]]:
         return {table: warehouse.count(table) for table in tables}
 
     return counted
+
+
+def require_sound(reports: Iterable[ConnectionReport]) -> None:
+    """Raise SyncFailed naming the connections that failed, and why."""
+    if failed := [report for report in reports if report.condition is Condition.FAILED]:
+        told = "; ".join(f"{report.connection_id}: {', '.join(report.reasons)}" for report in failed)
+        raise SyncFailed(f"Fivetran connections failed: {told}; see their logs in Fivetran")
 
 
 def _failures(connection: Connection) -> tuple[str, ...]:

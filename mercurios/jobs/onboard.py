@@ -1,6 +1,6 @@
 """Onboarding: the steps by which a merchant comes in, and what came of them.
 
-    onboarding = Onboarding("north", as_of)
+    onboarding = Onboarding("north")
     with onboarding.step("validate") as note:
         note("North GmbH, EUR")
     onboarding.report(findings(warehouse, "north", as_of)).text
@@ -108,21 +108,29 @@ class Onboarding:
         """Whether the load was at least begun."""
         return "load" in self._steps
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a step has failed."""
+        return any(step.status == "failed" for step in self._steps.values())
+
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
         """Do one step; what is handed to the function it yields is its detail.
 
-        Raises MercuriosError naming the step, what is wrong and what to do.
+        An error is raised as it came, with a note of the step and what to do. Of one that is not ours only the type
+        is told: its text may quote a record.
         """
         details: list[str] = []
         try:
             yield details.append
-        except MercuriosError as error:
-            self._steps[name] = Step(name, "failed", str(error))
-            raise MercuriosError(
-                f"onboarding {self._tenant_id} failed at {name}: {error}; {STEPS[name]}, then run `mercurios tenant "
-                f"onboard {self._tenant_id}` again, which goes on from what is there"
-            ) from error
+        except BaseException as error:
+            told = str(error) if isinstance(error, MercuriosError) else type(error).__name__
+            self._steps[name] = Step(name, "failed", told)
+            error.add_note(
+                f"onboarding {self._tenant_id} failed at {name}: {STEPS[name]}, then run `mercurios tenant onboard "
+                f"{self._tenant_id}` again, which goes on from what is there"
+            )
+            raise
         self._steps[name] = Step(name, "done", "; ".join(details))
 
     def report(
@@ -134,8 +142,11 @@ class Onboarding:
 
 
 def findings(warehouse: Warehouse, tenant_id: str, since: datetime) -> Findings:
-    """Look at what the warehouse has of a tenant; drift noticed from `since` on, a moment with a time zone."""
-    rows = {entity: warehouse.rows(table, tenant_id).num_rows for entity, table in ENTITY_TABLES.items()}
+    """Look at what the warehouse has of a tenant; drift noticed from `since` on, a moment with a time zone.
+
+    Raises WarehouseError, also when the tables of ingest are not there.
+    """
+    rows = {entity: warehouse.count(table.name, tenant_id) for entity, table in ENTITY_TABLES.items()}
     held = quarantined(warehouse, tenant_id)
     reasons = Counter((each.entity, _kind(reason)) for each in held for reason in each.reasons)
     drift = warehouse.rows(DRIFT, tenant_id).to_pylist()

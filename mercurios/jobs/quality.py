@@ -3,8 +3,9 @@
     report = quality(tenant, warehouse, as_of)
     report.score, [breach.sentence for breach in report.breaches]
 
-Only the columns that expectations read come out of the warehouse. Of sale those lines are examined that lie within
-WINDOW of the newest day or that the newest batches wrote: what is older was examined when it came.
+Every entity is read whole, narrowed to the columns that expectations need. So is sale, a tenant's whole history, for
+the rhythm of its days; of its lines those are examined that lie within WINDOW of the newest day or that the newest
+batches wrote: what is older was examined when it came.
 """
 
 import json
@@ -106,10 +107,10 @@ class _Desk:
         return {entity: self._columns(entity, ("number",))["number"].unique() for entity in REFERENCED}
 
     def batches(self) -> Mapping[str, list[StoredBatch]]:
-        """The tenant's batches by entity, oldest first."""
+        """The tenant's batches that its source sent, by entity, oldest first."""
         own: dict[str, list[StoredBatch]] = {}
         for batch in self.warehouse.batches():
-            if batch.tenant_id == self.tenant.id:
+            if batch.tenant_id == self.tenant.id and not is_replay(batch):
                 own.setdefault(batch.entity, []).append(batch)
         return own
 
@@ -118,6 +119,11 @@ class _Desk:
         fields = [table.columns.field(name) for name in dict.fromkeys((*table.key, *names))]
         narrow = TableSpec(table.name, pa.schema(fields), table.key)
         return pl.DataFrame(self.warehouse.rows(narrow, self.tenant.id)).drop("tenant_id")
+
+
+def is_replay(batch: StoredBatch) -> bool:
+    """Whether a batch came out of the quarantine: nothing has arrived with it."""
+    return "-replay-" in batch.batch_id
 
 
 def _newest_run(batches: Sequence[StoredBatch]) -> list[StoredBatch]:

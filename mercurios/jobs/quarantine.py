@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+import polars as pl
+import pyarrow as pa
+
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, INGEST_TABLES
 from mercurios.sources.contracts import CONTRACTS, Contract
@@ -115,11 +118,24 @@ def _replay(warehouse: Warehouse, contract: Contract, replay: Replay) -> Replaye
         deleted_column=contract.deleted_column,
     )
     converted = convert(contract, [json.loads(one.record) for one in replay.held])
+    broken = {one.record for one in converted.quarantined}
+    taken = [one.number for one in replay.held if one.record not in broken]
     with warehouse.load(batch) as load:
         load.stage([converted.frame.to_arrow()])
         load.reject([Rejected(**asdict(one)) for one in converted.quarantined])
-        counts = load.commit(len(replay.held), moment)
+        resolved = _resolved(warehouse, batch, taken)
+        counts = load.commit(len(replay.held), moment, beside={QUARANTINE: resolved} if taken else {})
     return Replayed(contract.entity, batch.batch_id, counts)
+
+
+def _resolved(warehouse: Warehouse, batch: Batch, numbers: Sequence[str]) -> pa.Table:
+    """The open rows of these numbers, closed by the batch: also of records whose id could not be read before."""
+    rows = pl.DataFrame(warehouse.rows(QUARANTINE, batch.tenant_id))
+    is_taken = pl.col("record_hash").str.slice(0, NUMBER_LENGTH).is_in(numbers) & (pl.col("entity") == batch.entity)
+    closed = rows.filter(is_taken & pl.col("resolved_by").is_null())
+    at = batch.started_at.astimezone(UTC).replace(tzinfo=None)
+    marks = {"resolved_by": pl.lit(batch.batch_id), "resolved_at": pl.lit(at, pl.Datetime("us"))}
+    return closed.with_columns(**marks).drop("tenant_id").to_arrow()
 
 
 def _held(row: Mapping[str, object]) -> Held:

@@ -56,7 +56,11 @@ class Strategy(Enum):
 
 
 class OnDrift(Enum):
-    """What follows from a field that the contract does not name."""
+    """What follows from a field that the contract does not name.
+
+    STOP also stops on a field of another type in at least half of the records and on a required one that vanished;
+    otherwise these are told, and their records quarantined.
+    """
 
     EVOLVE = "evolve"  # the record is loaded, the field is kept in _variant
     QUARANTINE = "quarantine"  # the record is quarantined
@@ -162,12 +166,16 @@ def contract(
     strategy: Strategy = Strategy.COMPLETE,
     *,
     day: str | None = None,
-    personal: str = "",
+    on_drift: OnDrift = OnDrift.EVOLVE,
     **kinds: str,
 ) -> Contract:
-    """Declare an entity with id, lastChange and isDeleted; `kinds` as in `fields`, names are separated by blanks."""
+    """Declare an entity with id, lastChange and isDeleted; names are separated by blanks.
+
+    kinds: as in `fields`, and `personal` for what is dropped.
+    """
+    personal = kinds.pop("personal", "")
     kept = (ID, *fields(**kinds), *_TRACKED)
-    return Contract(entity, kept, frozenset(personal.split()), strategy, day, tuple(business_key.split()))
+    return Contract(entity, kept, frozenset(personal.split()), strategy, day, tuple(business_key.split()), on_drift)
 
 
 COUNTRY = contract(

@@ -22,9 +22,10 @@ MORE = "…"
 
 @dataclass(frozen=True)
 class Drift:
-    """One field that differs from what was expected.
+    """One field that differs from what was expected, or `*` for the entity as a whole.
 
-    change: new, vanished or retyped. severity: info, warning or error. detail: a sentence without values.
+    change: new, vanished or retyped; of the whole filter_ignored (the source sent what was not asked for) or
+    deletions_withheld (more is missing than came). severity: info, warning or error. detail: a sentence without values.
     """
 
     entity: str

@@ -1,6 +1,6 @@
 """Tables in files: CSV of any dialect, Parquet and Excel, read slice by slice.
 
-    table = open_table(file, "sale.csv", known=frozenset({"salePrice"}))
+    table = open_table(file, "sale.csv", known=frozenset({plain("salePrice")}))
     for part in table.slices(1000): part.frame
 
 CSV: `;`, `,`, tab or `|`, whichever parts the header into most names that are known; quotes are `"`; UTF-8 and UTF-16

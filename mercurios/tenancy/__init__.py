@@ -4,7 +4,7 @@
     north = tenants.get("north")
     north.source.api_secret.reveal()
 
-One YAML file a tenant; `tenant_template.yaml` shows all there is to say. Credentials are references (see
+One YAML file a tenant; `template.yaml` beside this shows all there is to say. Credentials are references (see
 `mercurios.secrets`), never values. Everything that is wrong with a file is told at once.
 """
 

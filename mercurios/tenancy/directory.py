@@ -10,7 +10,7 @@ from mercurios.errors import ConfigError, UnknownTenant
 from mercurios.tenancy.reading import TENANT_ID, anchored, read_tenant, tenant_text
 from mercurios.tenancy.tenant import Tenant
 
-TEMPLATE = Path(__file__).parents[1] / "tenant_template.yaml"
+TEMPLATE = Path(__file__).parent / "template.yaml"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +23,7 @@ from pydantic import (
     Tag,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -32,6 +33,10 @@ from mercurios.tenancy.tenant import FilesSource, Filters, ProHandelSource, Sla,
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TENANT_ID = re.compile(r"[a-z][a-z0-9_]{0,31}")
+PAGING = ("page", "pagesize")
+"""Query parameters of every request."""
+FEWEST_CALLS = 2
+"""A login and a page: a run of fewer calls would never get anywhere."""
 
 
 def parse_tenant(text: str, folder: Path) -> Tenant:
@@ -141,13 +146,14 @@ def _folder(info: ValidationInfo) -> Path:
 def _parameter(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.$\[\]-]{1,100}", text):
         raise ValueError("expected the name of a query parameter")
+    if text.casefold() in PAGING:
+        raise ValueError(f"{' and '.join(PAGING)} select the page; expected the name of another query parameter")
     return text
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 _Reference = Annotated[SecretRef, BeforeValidator(_reference)]
 _Parameter = Annotated[str, AfterValidator(_parameter)]
-_Count = Annotated[int, Field(ge=1)]
 
 
 class _Strict(BaseModel):
@@ -159,6 +165,13 @@ class _FiltersPart(_Strict):
     day_from: _Parameter | None = None
     day_until: _Parameter | None = None
 
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        names = [name.casefold() for name in self.model_dump().values() if name]
+        if len(set(names)) < len(names):
+            raise ValueError("two of them name the same query parameter; each needs its own")
+        return self
+
 
 class _ProHandelPart(_Strict):
     kind: Literal["prohandel"] = "prohandel"
@@ -167,8 +180,8 @@ class _ProHandelPart(_Strict):
     api_secret: _Reference
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     filters: _FiltersPart = _FiltersPart()
-    calls_per_minute: _Count | None = None
-    calls_per_run: _Count | None = None
+    calls_per_minute: Annotated[int, Field(ge=1)] | None = None
+    calls_per_run: Annotated[int, Field(ge=FEWEST_CALLS)] | None = None
 
 
 class _FilesPart(_Strict):

@@ -14,11 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import pyarrow as pa
 import structlog
 
-from mercurios.errors import AuthenticationFailed, BadRequest, ConfigError, NotOffered, SourceError, Transient
-from mercurios.jobs.ingest.batches import DUE, Desk, Extent, Run, parse_days, read_entity
+from mercurios.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    BudgetSpent,
+    ConfigError,
+    DriftStopped,
+    IngestIncomplete,
+    NotOffered,
+    SourceError,
+    SourceUnavailable,
+)
+from mercurios.jobs.ingest.batches import Desk, read_entity
+from mercurios.jobs.ingest.extent import DUE, Extent, Run, parse_days
+from mercurios.jobs.ingest.ledgers import rows_of
 from mercurios.jobs.ingest.reports import BatchReport, IngestReport
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, INGEST_TABLES, RAW_TABLES, TENANT_VAT_RATES, TENANTS
 from mercurios.sources import Source
@@ -46,9 +57,9 @@ def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> In
     """Read what is due of a tenant's entities and merge it into the raw tables.
 
     An entity that the source does not offer is reported and left out. One that fails does not keep the others from
-    being read; its error is raised in the end. No answer at all, a refused login, a spent call budget and errors of
-    the warehouse end the run at once. Batches that were committed stay; of a failed one the pages stay in the spool.
-    Raises SourceError, WarehouseError or IngestRunning.
+    being read; IngestIncomplete is raised in the end. A spent call budget ends the run and is no error. No answer at
+    all, a refused login and errors of the warehouse end it at once. Batches that were committed stay; of a failed one
+    the pages stay in the spool. Raises SourceError, WarehouseError or IngestRunning.
     """
     entities = run.extent.entities or tuple(source.contracts)
     _check(source, tenant, run.as_of, entities)
@@ -56,14 +67,17 @@ def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> In
     _describe(tenant, warehouse)
     results = _Results(Desk(source, tenant, warehouse, run))
     for entity in entities:
-        results.read(entity)
+        if results.stopped is None:
+            results.read(entity)
     results.log()
+    report = results.report()
     if results.failures:
-        raise results.failures[0]
+        told = "; ".join(f"{entity}: {error}" for entity, error in results.failures.items())
+        raise IngestIncomplete(f"tenant {tenant.id}: not all entities could be read: {told}", report)
     if len(results.not_offered) == len(entities):
         reason = next(iter(results.not_offered.values()))
         raise NotOffered(f"tenant {tenant.id}: the source offers nothing it was asked for; {reason}")
-    return IngestReport(tenant.id, tuple(results.batches), tuple(results.drifts), results.not_offered)
+    return report
 
 
 def _check(source: Source, tenant: Tenant, as_of: datetime, entities: Sequence[str]) -> None:
@@ -78,12 +92,9 @@ def _check(source: Source, tenant: Tenant, as_of: datetime, entities: Sequence[s
 def _describe(tenant: Tenant, warehouse: Warehouse) -> None:
     """Store what the models must know of the merchant."""
     facts = {"name": tenant.name, "currency": tenant.currency, "time_zone": tenant.time_zone, "locale": tenant.locale}
-    warehouse.replace(TENANTS, tenant.id, pa.table({name: [value] for name, value in facts.items()}))
-    rates = {
-        "tax_number": pa.array(list(tenant.vat_rates.keys()), pa.int64()),
-        "rate": pa.array(list(tenant.vat_rates.values()), pa.float64()),
-    }
-    warehouse.replace(TENANT_VAT_RATES, tenant.id, pa.table(rates))
+    warehouse.replace(TENANTS, tenant.id, rows_of(TENANTS, [facts]))
+    rates = [{"tax_number": number, "rate": rate} for number, rate in tenant.vat_rates.items()]
+    warehouse.replace(TENANT_VAT_RATES, tenant.id, rows_of(TENANT_VAT_RATES, rates))
 
 
 @dataclass
@@ -94,7 +105,8 @@ class _Results:
     batches: list[BatchReport] = field(default_factory=list)
     drifts: list[Drift] = field(default_factory=list)
     not_offered: dict[str, str] = field(default_factory=dict)
-    failures: list[SourceError] = field(default_factory=list)
+    failures: dict[str, SourceError] = field(default_factory=dict)
+    stopped: str | None = None
 
     def read(self, entity: str) -> None:
         try:
@@ -103,10 +115,17 @@ class _Results:
                 self.drifts += drifts
         except NotOffered as error:
             self.not_offered[entity] = str(error)
+        except BudgetSpent as error:
+            self.stopped = str(error)
+        except (AuthenticationFailed, SourceUnavailable):
+            raise
         except SourceError as error:
-            if isinstance(error, Transient | AuthenticationFailed):
-                raise
-            self.failures.append(error)
+            self.failures[entity] = error
+            self.drifts += error.drifts if isinstance(error, DriftStopped) else ()
+
+    def report(self) -> IngestReport:
+        tenant_id = self.desk.tenant.id
+        return IngestReport(tenant_id, tuple(self.batches), tuple(self.drifts), self.not_offered, self.stopped)
 
     def log(self) -> None:
         totals = {
@@ -119,6 +138,7 @@ class _Results:
             **totals,
             drift=[f"{drift.entity}.{drift.field} {drift.change}" for drift in self.drifts],
             not_offered=sorted(self.not_offered),
-            failures=[type(error).__name__ for error in self.failures],
+            failures={entity: type(error).__name__ for entity, error in self.failures.items()},
+            stopped=self.stopped is not None,
             seconds=round(self.desk.elapsed, 1),
         )

@@ -3,7 +3,6 @@
 for report, drifts in read_entity(desk, "sale"): ...
 """
 
-import json
 import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping
@@ -11,15 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pyarrow as pa
 
-from mercurios.errors import BadRequest, DriftStopped
-from mercurios.jobs.ingest.ledgers import CURSORS, DRIFT, FILES
+from mercurios.errors import DriftStopped
+from mercurios.jobs.ingest.extent import Run
+from mercurios.jobs.ingest.ledgers import CURSORS, DRIFT, FILES, cursor_row, drift_rows, file_rows, stored_cursor
 from mercurios.jobs.ingest.reports import BatchReport
 from mercurios.jobs.ingest.spool import Head, Mark, Spool, layout
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, STOCK_DAILY
@@ -34,50 +32,6 @@ from mercurios.warehouse import Batch, Load, Scope, Snapshot, TableSpec, Warehou
 
 RESUME_WITHIN = timedelta(days=1)
 """Pages older than this are read again."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much to read: what is due unless something else is said.
-
-    entities: all the source has when none are named. is_full: everything. first, until: the days between them (ISO
-    dates, the last excluded) of entities that have days, and all of the others.
-    accepts_deletions: believe a listing that lacks more than it has.
-    """
-
-    entities: tuple[str, ...] = ()
-    is_full: bool = False
-    first: date | None = None
-    until: date | None = None
-    accepts_deletions: bool = False
-
-
-DUE = Extent()
-
-
-def parse_days(text: str) -> tuple[date | None, date | None]:
-    """Read `2026-01-01/2026-02-01`, an open end as `..`; raises BadRequest unless the first day is before the last."""
-    first, _, until = text.partition("/")
-    try:
-        days = tuple(None if day == ".." else date.fromisoformat(day) for day in (first, until))
-    except ValueError as error:
-        raise BadRequest(f"days: expected FROM/UNTIL such as 2026-01-01/2026-02-01, got {text[:40]!r}") from error
-    if days == (None, None) or (days[0] and days[1] and days[0] >= days[1]):
-        raise BadRequest(f"days: {text[:40]!r} holds no day; the last one is excluded")
-    return days[0], days[1]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run is to do.
-
-    as_of: its moment, with a time zone; the local date is the day of the stock snapshot.
-    spool: folder of pages that are not in the warehouse yet.
-    """
-
-    as_of: datetime
-    spool: Path
-    extent: Extent = DUE
 
 
 @dataclass(frozen=True)
@@ -135,7 +89,7 @@ class _Reader:
         self._desk = desk
         self._contract = contract
         self._spool = spool
-        self._cursor, self._fields = _stored_cursor(desk, contract.entity)
+        self._cursor, self._fields = stored_cursor(desk.warehouse, desk.tenant.id, contract.entity)
         self.read_last: Window | None = None
 
     def left_over(self) -> Window | None:
@@ -226,7 +180,7 @@ class _Reader:
                 self._contract, self._cursor, head.window, spool.progress.newest_change, desk.local(head.started_at)
             )
             counts = load.commit(
-                spool.progress.extracted,
+                spool.progress.extracted - spool.repeated,
                 desk.now,
                 deletes=self._believes(missing),
                 beside=self._ledgers(cursor, notes),
@@ -250,24 +204,22 @@ class _Reader:
 
     def _ledgers(self, cursor: Cursor, notes: list[Drift]) -> Mapping[TableSpec, pa.Table]:
         """Rows that are committed with the batch: how far it got, what was noticed, which files it read."""
-        batch_id, moment = self._spool.batch.batch_id, self._desk.now
-        shared = {"entity": self._contract.entity, "batch_id": batch_id}
-        far = {**shared, **asdict(cursor), "fields": json.dumps(sorted(self._fields or ()))}
-        files = [{**shared, "origin": origin, "read_at": _utc(moment)} for origin in sorted(self._spool.origins)]
+        entity, batch_id, now = self._contract.entity, self._spool.batch.batch_id, self._desk.now
         tables = {
-            CURSORS: rows_of(CURSORS, [far]),
-            DRIFT: _drift_rows(batch_id, notes, moment),
-            FILES: rows_of(FILES, files),
+            CURSORS: cursor_row(entity, batch_id, cursor, self._fields or frozenset()),
+            DRIFT: drift_rows(batch_id, notes, now),
+            FILES: file_rows(entity, batch_id, self._spool.origins, now),
         }
         return {table: rows for table, rows in tables.items() if rows.num_rows}
 
     def _stop(self, drifts: list[Drift]) -> None:
         desk, head, entity = self._desk, self._spool.batch, self._contract.entity
-        desk.warehouse.merge(DRIFT, desk.tenant.id, _drift_rows(head.batch_id, drifts, desk.now))
+        desk.warehouse.merge(DRIFT, desk.tenant.id, drift_rows(head.batch_id, drifts, desk.now))
         self._spool.clear()
         raise DriftStopped(
             f"tenant {desk.tenant.id}: {entity} changed its shape: {'; '.join(drift.detail for drift in drifts)}; "
-            "nothing of it was loaded; adapt its contract and run again"
+            "nothing of it was loaded; adapt its contract and run again",
+            drifts,
         )
 
     def _believes(self, missing: int) -> bool:
@@ -306,13 +258,13 @@ def _note(contract: Contract, change: str, severity: str, detail: str) -> Drift:
 
 
 def _covers(done: Window, wanted: Window) -> bool:
-    """Whether a window that was just read makes another one unnecessary."""
-    is_alike = (done.changed_from is None, done.day_from is None) == (
-        wanted.changed_from is None,
-        wanted.day_from is None,
-    )
-    is_open = done.day_until is None and wanted.day_until is None
-    return done.is_everything or done == wanted or (is_alike and is_open and not wanted.is_everything)
+    """Whether all that a window asks for was just read with another one."""
+    if done.is_everything or wanted.is_everything:
+        return done.is_everything
+    if done.changed_from or wanted.changed_from:
+        return bool(done.changed_from and wanted.changed_from and done.changed_from <= wanted.changed_from)
+    starts = (done.day_from or date.min) <= (wanted.day_from or date.min)
+    return starts and (done.day_until or date.max) >= (wanted.day_until or date.max)
 
 
 def _is_inside(contract: Contract, frame: pl.DataFrame, window: Window) -> bool:
@@ -341,29 +293,6 @@ def _stage(load: Load, spool: Spool, since: Mark) -> None:
     load.stage(spool.rows(since))
     for records in spool.rejected(since):
         load.reject(records)
-
-
-def _stored_cursor(desk: Desk, entity: str) -> tuple[Cursor | None, frozenset[str] | None]:
-    rows = desk.warehouse.rows(CURSORS, desk.tenant.id).to_pylist()
-    for row in rows:
-        if row["entity"] == entity:
-            cursor = Cursor(row["changed_to"], row["closed_until"], row["complete_at"])
-            return cursor, frozenset(json.loads(row["fields"]))
-    return None, None
-
-
-def _drift_rows(batch_id: str, drifts: list[Drift], now: datetime) -> pa.Table:
-    return rows_of(DRIFT, [{**asdict(drift), "batch_id": batch_id, "noticed_at": _utc(now)} for drift in drifts])
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def rows_of(table: TableSpec, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows of a declared table, without tenant_id."""
-    names = [name for name in table.columns.names if name != "tenant_id"]
-    return pa.Table.from_pylist(rows, schema=pa.schema([table.columns.field(name) for name in names]))
 
 
 def _ahead(pages: Iterator[Page]) -> Generator[Page]:

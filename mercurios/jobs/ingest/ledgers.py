@@ -3,9 +3,17 @@
 warehouse.rows(CURSORS, "north")
 """
 
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import polars as pl
 import pyarrow as pa
 
-from mercurios.warehouse import MOMENT, table_spec
+from mercurios.sources.drift import Drift
+from mercurios.sources.windows import Cursor
+from mercurios.warehouse import MOMENT, TableSpec, Warehouse, table_spec
 
 CURSORS = table_spec(
     "ops.cursors",
@@ -44,3 +52,42 @@ FILES = table_spec(
 )
 """One row per file that was read; origin is `name sha256:digest`."""
 LEDGERS = (CURSORS, DRIFT, FILES)
+
+
+def rows_of(table: TableSpec, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of a declared table, without tenant_id."""
+    names = [name for name in table.columns.names if name != "tenant_id"]
+    schema = pl.Schema(pa.schema([table.columns.field(name) for name in names]))
+    return pl.DataFrame(rows, schema).to_arrow()
+
+
+def stored_cursor(warehouse: Warehouse, tenant_id: str, entity: str) -> tuple[Cursor | None, frozenset[str] | None]:
+    """How far a tenant's entity has been read, and the fields its newest batch carried; None before the first."""
+    for row in warehouse.rows(CURSORS, tenant_id).to_pylist():
+        if row["entity"] == entity:
+            cursor = Cursor(row["changed_to"], row["closed_until"], row["complete_at"])
+            return cursor, frozenset(json.loads(row["fields"]))
+    return None, None
+
+
+def cursor_row(entity: str, batch_id: str, cursor: Cursor, fields: Collection[str]) -> pa.Table:
+    """One row of ops.cursors."""
+    return rows_of(
+        CURSORS, [{"entity": entity, "batch_id": batch_id, **asdict(cursor), "fields": json.dumps(sorted(fields))}]
+    )
+
+
+def drift_rows(batch_id: str, drifts: Sequence[Drift], noticed_at: datetime) -> pa.Table:
+    """One row of ops.drift for each."""
+    shared = {"batch_id": batch_id, "noticed_at": _utc(noticed_at)}
+    return rows_of(DRIFT, [{**asdict(drift), **shared} for drift in drifts])
+
+
+def file_rows(entity: str, batch_id: str, origins: Collection[str], read_at: datetime) -> pa.Table:
+    """One row of ops.files for each."""
+    shared = {"entity": entity, "batch_id": batch_id, "read_at": _utc(read_at)}
+    return rows_of(FILES, [{**shared, "origin": origin} for origin in sorted(origins)])
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -31,12 +31,17 @@ class BatchReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """One tenant's run. not_offered: why an entity could not be read, by entity."""
+    """One tenant's run.
+
+    not_offered: why an entity could not be read, by entity. stopped: why the run ended before all was read; the next
+    one goes on from there.
+    """
 
     tenant_id: str
     batches: tuple[BatchReport, ...]
     drifts: tuple[Drift, ...] = ()
     not_offered: Mapping[str, str] = field(default_factory=dict)
+    stopped: str | None = None
 
     @property
     def rows(self) -> int:

@@ -14,6 +14,7 @@ field ever gets here: pages are checked first.
 import fcntl
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -57,19 +58,23 @@ class Mark:
 
 @dataclass
 class Progress:
-    """What the pages so far amount to. `position` is where the next page starts, None when the listing has ended."""
+    """What the pages so far amount to.
+
+    position: where the next page starts, None when the listing has ended. first_pass: what the first pass filled, once
+    the second has begun.
+    """
 
     position: int | None = 0
-    is_second_pass: bool = False
+    first_pass: Mark | None = None
     pages: int = 0
     extracted: int = 0
     mark: Mark = Mark()
     newest_change: datetime | None = None
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the last page is in."""
-        return self.position is None
+    def is_second_pass(self) -> bool:
+        """Whether the listing is read once more."""
+        return self.first_pass is not None
 
 
 class Spool:
@@ -156,14 +161,24 @@ class Spool:
                     yield reader.read_all()
 
     def rejected(self, since: Mark = Mark()) -> Iterator[list[Rejected]]:
-        """Rejected records in groups."""
+        """Rejected records in groups.
+
+        What the first pass rejected and the second met again is one record: it is left out and counted in `repeated`.
+        """
         if since.rejected == self.progress.mark.rejected:
             return
+        first_pass = (self.progress.first_pass or self.progress.mark).rejected
+        met: Counter[bytes] = Counter()
         group: list[Rejected] = []
+        place = 0
         with (self._folder / _REJECTED).open("rb") as file:
-            file.seek(since.rejected)
             for line in file:
-                group.append(_rejected(orjson.loads(line)))
+                is_new = place < first_pass or not met[line]
+                met[line] += 1 if place < first_pass else -1 if met[line] else 0
+                if place >= since.rejected and is_new:
+                    group.append(_rejected(orjson.loads(line)))
+                self.repeated += place >= since.rejected and not is_new
+                place += len(line)
                 if len(group) == REJECTED_AT_ONCE:
                     yield group
                     group = []
@@ -180,6 +195,7 @@ class Spool:
 
     def _reset(self) -> None:
         self.progress = Progress()
+        self.repeated = 0
         self.observed = Observed()
         self.origins: set[str] = set()
 
@@ -192,7 +208,7 @@ class Spool:
     def _follow(self, line: dict[str, Any]) -> None:
         """Take one journal line into account, alike when it is written and when it is read again."""
         if "second_pass" in line:
-            self.progress.position, self.progress.is_second_pass = 0, True
+            self.progress.position, self.progress.first_pass = 0, self.progress.mark
             return
         progress = self.progress
         progress.position = line["end"]
@@ -226,9 +242,9 @@ class Spool:
         journal.seek(0)
         whole = 0
         for line in journal:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or (entry := _read(line)) is None:
                 break
-            self._follow(orjson.loads(line))
+            self._follow(entry)
             whole += len(line)
         ends = {_JOURNAL: whole, _ROWS: self.progress.mark.rows, _REJECTED: self.progress.mark.rejected}
         if any(os.path.getsize(self._folder / name) < end for name, end in ends.items()):
@@ -266,10 +282,19 @@ def _stream(frame: pl.DataFrame) -> bytes:
     return target.getvalue()
 
 
-def _head(path: Path) -> Head | None:
-    if not path.is_file():
+def _read(line: bytes) -> dict[str, Any] | None:
+    """A JSON object, None for what is none: a machine that lost power may leave anything."""
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
         return None
-    raw = orjson.loads(path.read_bytes())
+    return entry if isinstance(entry, dict) else None
+
+
+def _head(path: Path) -> Head | None:
+    raw = _read(path.read_bytes()) if path.is_file() else None
+    if raw is None:
+        return None
     window = raw["window"]
     changed, first, until = window["changed_from"], window["day_from"], window["day_until"]
     return Head(

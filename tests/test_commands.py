@@ -1,0 +1,154 @@
+"""Commands on a real warehouse: `mercurios quarantine …`, and what `mercurios ingest` refuses."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mercurios import wiring
+from mercurios.__main__ import app
+from mercurios.config import ROOT, child_environment
+from mercurios.errors import BadRequest, MercuriosError, UnknownTenant
+from mercurios.jobs.ingest import Extent, Run, ingest
+from mercurios.sources.contracts import CONTRACTS, Kind
+from tests.listed import ListSource, label
+
+AT = datetime(2026, 1, 2, 12, tzinfo=UTC)
+LABEL = CONTRACTS["label"]
+NARROW = replace(LABEL, kept=tuple(replace(f, kind=Kind.INTEGER) if f.name == "name" else f for f in LABEL.kept))
+"""The contract before it was mended: it takes a name for a number."""
+TENANT = """
+id: {id}
+name: {id}
+currency: EUR
+time_zone: Europe/Berlin
+vat_rates: {{}}
+source: {{kind: files, url: drops}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two merchants' labels, all broken: north has two that only the contract broke and one that is; south has one."""
+    monkeypatch.setenv("MERCURIOS_HOME", str(tmp_path))
+    (tmp_path / "tenants").mkdir()
+    records: dict[str, list[object]] = {
+        "north": [label("a", name="Größe"), label("b", name="x"), label("c", number="three")],
+        "south": [label("a", name="south's own")],
+    }
+    with wiring.open_warehouse() as warehouse:
+        for name, labels in records.items():
+            (tmp_path / "tenants" / f"{name}.yaml").write_text(TENANT.format(id=name))
+            source = ListSource({"label": labels}, name, {**CONTRACTS, "label": NARROW})
+            run = Run(AT, tmp_path / "spool", Extent(("label",)))
+            ingest(source, wiring.tenants().get(name), warehouse, run)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def told(*arguments: str) -> str:
+    """What a command prints; it succeeds."""
+    done = run(*arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output
+
+
+def listed(tenant: str, *more: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(told("quarantine", "list", "-t", tenant, "--json", *more))
+    return rows
+
+
+def refused(*arguments: str) -> MercuriosError:
+    error = run(*arguments).exception
+    assert isinstance(error, MercuriosError)
+    return error
+
+
+def test_the_quarantine_is_listed_for_people_and_for_programs(home: Path) -> None:
+    rows = {row["record_id"]: row for row in listed("north")}
+    assert rows.keys() == {"a", "b", "c"}
+    assert rows["a"]["reasons"] == ["name: expected integer, got other text"]
+    assert [row["record_id"] for row in listed("south")] == ["a"]
+    assert {row["number"] for row in listed("south")}.isdisjoint(row["number"] for row in rows.values())
+    text = told("quarantine", "list", "-t", "north")
+    for row in rows.values():
+        assert row["number"] in text
+        assert row["reasons"][0] in text
+    assert "3 of 3 quarantined records" in text
+    assert "south's own" not in text
+    assert len(listed("north", "--limit", "1")) == 1
+    assert listed("north", "-e", "sale") == []
+
+
+def test_one_record_is_shown_with_its_payload_to_its_own_tenant_only(home: Path) -> None:
+    number = next(row["number"] for row in listed("north") if row["record_id"] == "a")
+    shown = json.loads(told("quarantine", "show", number, "-t", "north"))
+    assert shown["record"] == label("a", name="Größe")
+    assert isinstance(refused("quarantine", "show", number, "-t", "south"), BadRequest)
+
+
+def test_a_replay_takes_in_what_the_contract_of_today_takes(home: Path) -> None:
+    text = told("quarantine", "replay", "-t", "north", "-e", "label")
+    assert "3 tried, 2 loaded, 1 still broken" in text
+    assert [row["record_id"] for row in listed("north")] == ["c"]
+    every = {row["record_id"]: row["resolved_by"] for row in listed("north", "--all")}
+    assert every["a"] in text
+    assert every["c"] is None
+    assert "resolved by" in told("quarantine", "list", "-t", "north", "--all")
+    assert len(listed("south")) == 1
+    with wiring.open_warehouse(read_only=True) as warehouse:
+        assert {name: warehouse.count("raw.prohandel_label", name) for name in ("north", "south")} == {
+            "north": 2,
+            "south": 0,
+        }
+    assert "nothing is in quarantine" in told("quarantine", "replay", "-t", "south", "-e", "sale")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (("quarantine", "list", "-t", "nobody"), UnknownTenant, "known: north, south"),
+        (("quarantine", "list", "-t", "north", "-e", "sael"), BadRequest, "unknown entity 'sael'"),
+        (("quarantine", "replay", "-t", "north", "-e", "sael"), BadRequest, "unknown entity 'sael'"),
+        (("quarantine", "show", "zz", "-t", "north"), BadRequest, "expected one"),
+        (("ingest", "--full", "--days", "2026-01-01/2026-02-01"), BadRequest, "got both; say one of them"),
+        (("ingest", "--days", "2026-02-01/2026-01-01"), BadRequest, "holds no day"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    home: Path, arguments: tuple[str, ...], kind: type[MercuriosError], message: str
+) -> None:
+    error = refused(*arguments)
+    assert type(error) is kind
+    assert message in str(error)
+
+
+def test_help_says_what_days_cannot_do() -> None:
+    text = " ".join(told("ingest", "--help").replace("│", " ").split())
+    assert "Where the API has no filter by day, or the entity no days, everything is read." in text
+
+
+def test_notes_of_an_error_are_told_on_its_line() -> None:
+    code = (
+        "import mercurios.__main__ as cli\n"
+        "from mercurios.errors import SourceError\n"
+        "def app():\n"
+        "    error = SourceError('the key is refused')\n"
+        "    error.add_note('look at the tenant file')\n"
+        "    raise error\n"
+        "cli.app = app\n"
+        "cli.main()\n"
+    )
+    command = (sys.executable, "-c", code)
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "mercurios: the key is refused; look at the tenant file\n")
