@@ -17,7 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from flows import events
 from mercurios import wiring
 from mercurios.errors import SyncFailed
-from mercurios.jobs.fivetran import Account, ConnectionReport, Waiting, counter, look, require_sound, sync
+from mercurios.jobs.fivetran import (
+    IN_ENVIRONMENT,
+    Account,
+    ConnectionReport,
+    Waiting,
+    counter,
+    look,
+    require_sound,
+    sync,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ def check(connection_id: str, account: Account, watch: Watch, as_of: datetime | 
 @flow(name="fivetran")
 def fivetran(
     connections: Sequence[str],
-    account: Account = Account(),
+    account: Account = IN_ENVIRONMENT,
     watch: Watch = Watch(),
     as_of: datetime | None = None,
 ) -> list[ConnectionReport]:

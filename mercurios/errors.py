@@ -33,7 +33,7 @@
       AccessError                 who asks may not
         Unauthenticated
       BadRequest                  what was asked is malformed or too large
-        InvalidDocument           of mercurios.api.documents: a GraphQL document that is none, or too large
+        InvalidDocument           of mercurios.api.documents: it is no GraphQL, or does not fit the schema
 
 A message says what was expected, what came, and what to do next. `Transient` marks what may be retried.
 """

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from mercurios.config import ROOT, Settings
+from mercurios.sources.contracts import CONTRACTS, OnDrift, contract
 
 # Each line may import the lines above it, and modules of its own line only within the same package.
 LAYERS = (
@@ -195,7 +196,7 @@ def commands_named(text: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
 
 
 def test_commands_are_found_as_they_are_written() -> None:
-    text = "`mercurios tenant add|list`; `mercurios up`\n    .venv/bin/mercurios ingest -t x --full   # --not\nmercurios is"
+    text = "`mercurios tenant add|list`; `mercurios up`\n    .venv/bin/mercurios ingest --full   # --not\nmercurios is"
     expected = [(("tenant", "add"), set()), (("tenant", "list"), set()), (("up",), set()), (("ingest",), {"--full"})]
     assert list(commands_named(text)) == expected
 
@@ -222,6 +223,12 @@ def test_every_command_that_is_named_exists() -> None:
             seen.add(names)
     groups = {name: group for name, group in commands.commands.items() if hasattr(group, "commands")}
     assert seen >= {(name, each) for name, group in groups.items() for each in group.commands}
+
+
+def test_the_policies_that_are_told_are_those_of_the_contracts() -> None:
+    assert contract("made", "number", integer="number", on_drift=OnDrift.STOP).on_drift is OnDrift.STOP
+    assert {each.on_drift for each in CONTRACTS.values()} == {OnDrift.EVOLVE}
+    assert f"All {len(CONTRACTS)} entities are on `evolve`." in (ROOT / "docs" / "ingestion.md").read_text()
 
 
 def test_documents_name_only_what_exists() -> None:

@@ -1,19 +1,24 @@
 """Events on Prefect's own recording client, and the quality flow on a real server: what an automation would see."""
 
+import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect import flow
 from prefect.events import Event
 from prefect.events.clients import AssertingEventsClient
 from prefect.events.worker import EventsWorker
 
-from flows import events
+from flows import artifacts, events
 from mercurios.errors import SourceUnavailable
+from mercurios.jobs.ingest.reports import BatchReport, IngestReport
 from mercurios.quality import Breach, QualityReport, Severity
 from mercurios.sources.drift import Drift
+from mercurios.warehouse import Counts
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.till import fill
 
@@ -110,6 +115,21 @@ def stored(name: str, count: int) -> list[Event]:
         with get_client(sync_client=True) as client:
             found = list(client.read_events(EventFilter(event=EventNameFilter(name=[name])), limit=50).events)
     return found
+
+
+def test_batches_are_told_with_every_count_and_what_was_read(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    counts = Counts(100, 90, 10, 1, 2, 83, 4, 5)
+    made = [
+        IngestReport(name, (BatchReport("sale", "days 2026-01-03/..", 3, False, **asdict(counts), seconds=1.5),))
+        for name in ("north", "south")
+    ]
+    flow(name="told")(artifacts.batches)(made)
+    with get_client(sync_client=True) as client:
+        told = [json.loads(str(each.data)) for each in client.read_artifacts() if each.key == "ingest-batches"]
+    expected = {"entity": "sale", "window": "days 2026-01-03/..", **asdict(counts)}
+    assert [{"tenant": name, **expected} for name in ("north", "south")] in told
 
 
 def test_the_flow_leaves_an_artifact_and_the_server_keeps_its_breaches(

@@ -25,6 +25,7 @@ from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, SALE
 from mercurios.sources.conversion import Converted, convert
 from mercurios.sources.files import FileDrop, entity_of
+from mercurios.sources.folders import LocalFolder
 from mercurios.sources.german import Separator, moment, numbers, separator_of
 from mercurios.sources.tabular import plain
 from mercurios.tenancy import FilesSource, ProHandelSource, Tenant
@@ -426,6 +427,16 @@ def test_each_file_is_read_once_and_again_when_it_was_written_anew(tmp_path: Pat
     assert again.origin not in done
 
 
+def test_a_file_that_was_read_may_be_moved_away(tmp_path: Path) -> None:
+    put(tmp_path, "sale_1.csv", table([line(1)]))
+    done = frozenset(page.origin for page in pages(drop(tmp_path)) if page.origin)
+    (tmp_path / "done").mkdir()
+    (tmp_path / "sale_1.csv").rename(tmp_path / "done" / "sale_1.csv")
+    assert pages(drop(tmp_path, done=done)) == []
+    with pytest.raises(NotOffered):
+        pages(drop(tmp_path, done=done), "article")
+
+
 @pytest.mark.parametrize("body", ["", "\n\n", "id;date;salePrice\n", "id;date;salePrice\r\n;;\r\n"])
 def test_a_file_without_records_counts_as_read(tmp_path: Path, body: str) -> None:
     put(tmp_path, "sale.csv", body)
@@ -651,3 +662,21 @@ def test_a_large_text_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 2_000
     assert peak < len(rows)
+
+
+def test_a_link_and_what_is_no_file_are_not_read(tmp_path: Path) -> None:
+    """A link may lead to another merchant's files; a pipe would be waited for without end."""
+    other, folder = tmp_path / "south", tmp_path / "north"
+    other.mkdir()
+    folder.mkdir()
+    (other / "label_1.csv").write_text("id;number;name\na;1;x\n")
+    (folder / "label_2.csv").symlink_to(other / "label_1.csv")
+    (folder / "label").symlink_to(other)
+    os.mkfifo(folder / "label_3.csv")
+    assert LocalFolder(folder).files() == ()
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/label_\xe4.csv"))).write_text("id\n")
+    with pytest.raises(SourceError, match="rename it"):
+        LocalFolder(tmp_path).files()

@@ -211,21 +211,24 @@ def test_a_refused_login_and_no_answer_end_the_sync_and_lose_no_place(error: Sou
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"colour": "red"}, "colour (String) is no field of the size contract"), ({"name": 7}, "name is not what")],
+    [
+        ({"colour": "red"}, "colour (text) is no field of the category contract"),
+        ({"number": "x"}, "number is not what"),
+    ],
 )
 def test_drift_that_stops_an_ingest_run_stops_the_entity_here_too(more: dict[str, object], told: str) -> None:
-    contracts = {**CONTRACTS, "size": replace(CONTRACTS["size"], on_drift=OnDrift.STOP)}
-    rows = {"size": [made("size", 1), made("size", 2, **more)], "branch": [made("branch", 1, colour="red")]}
+    contracts = {**CONTRACTS, "category": replace(CONTRACTS["category"], on_drift=OnDrift.STOP)}
+    rows = {"category": [made("category", 1), made("category", 2) | more], "branch": [made("branch", 1, colour="red")]}
     source, target = Listing(rows, contracts=contracts), Destination()  # type: ignore[arg-type]
     with pytest.raises(SourceError) as caught:
-        sync(source, target, "branch", "size")
+        sync(source, target, "branch", "category")
     assert told in str(caught.value)
     assert "adapt its contract" in str(caught.value)
-    assert "size" not in target.rows
+    assert "category" not in target.rows
     assert target.alive("branch").keys() == {"branch-00001"}
-    rows["size"] = [made("size", 1), made("size", 2)]
-    sync(source, target, "branch", "size", run="2")
-    assert len(target.alive("size")) == 2
+    rows["category"] = [made("category", 1), made("category", 2)]
+    sync(source, target, "branch", "category", run="2")
+    assert len(target.alive("category")) == 2
 
 
 def test_the_newest_of_one_key_counts() -> None:

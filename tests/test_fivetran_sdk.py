@@ -130,13 +130,18 @@ def test_the_sdk_takes_the_schema_with_every_type_and_key(package: ModuleType, s
     assert {column.name: column.type.name for column in order.columns}["positions"] == "JSON"
 
 
-def test_every_entity_of_a_merchant_arrives_and_nothing_personal(sandbox: RunningSandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", range(0, len(CONTRACTS), 4))
+def test_every_entity_of_a_merchant_arrives_and_nothing_personal(
+    sandbox: RunningSandbox, tmp_path: Path, first: int
+) -> None:
+    """Some at a time: with each checkpoint the package looks at every table there is."""
+    entities = tuple(CONTRACTS)[first : first + 4]
     one = connection(tmp_path)
-    one.sync(configuration(sandbox, "south", page_size="1000"))
-    for entity in CONTRACTS:
+    one.sync(configuration(sandbox, "south", page_size="1000", entities=", ".join(entities)))
+    for entity in entities:
         assert_holds(one, entity, sandbox.current("south", entity).to_dicts())
     held = one.tables()
-    assert held.keys() == {*CONTRACTS, tables.QUARANTINE}
+    assert held.keys() == {*entities, tables.QUARANTINE}
     assert held[tables.QUARANTINE] == []
     written = b"".join(path.read_bytes() for path in (tmp_path / "files").iterdir())
     assert SECRET.encode() not in written
@@ -148,7 +153,7 @@ def test_killed_and_resumed_the_warehouse_equals_the_till_and_a_second_sync_chan
     sandbox: RunningSandbox, entities: dict[str, dict[str, pl.DataFrame]], tmp_path: Path, name: str
 ) -> None:
     one, chosen = connection(tmp_path), configuration(sandbox, name, entities="branch order sale")
-    for kill in (0, 8, 40, 55):
+    for kill in (0, 8, 45, 30):
         with pytest.raises(Killed):
             one.sync(chosen, kill)
     counts = one.sync(chosen)
@@ -318,7 +323,7 @@ def test_the_bundle_runs_alone_and_needs_what_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"]])
 def test_a_bundle_goes_into_one_folder(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit, match="expected one folder: python -m mercurios.fivetran.bundle FOLDER"):
+    with pytest.raises(SystemExit, match="expected one folder: python -m"):
         main(arguments)
 
 
@@ -330,7 +335,7 @@ def test_a_configuration_says_nothing_of_its_secrets(sandbox: RunningSandbox) ->
 
 @pytest.mark.parametrize("auth_url", ["https://h/?q=1", "https://h#f", "http://h", "https://u@h", "https://h:x"])
 def test_a_host_is_judged_as_in_a_tenant_file(sandbox: RunningSandbox, auth_url: str) -> None:
-    with pytest.raises(ConfigError, match="^auth_url: "):
+    with pytest.raises(ConfigError, match=r"^auth_url: "):
         parse(configuration(sandbox, "north", auth_url=auth_url))
 
 

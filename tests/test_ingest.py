@@ -457,9 +457,9 @@ def test_a_backfill_is_read_although_other_days_were_left_in_the_spool(
         ingest(source, given, warehouse, run)
     source.records = {}
     ingest(source, given, warehouse, replace(run, extent=replace(run.extent, first=date(2025, 1, 1))))
-    assert windows_read(source)[1:] == ["days 2025-12-19/..", "days 2025-01-01/.."]
+    assert windows_read(source)[1:] == ["days 2025-12-18/..", "days 2024-12-31/.."]
     ingest(source, given, warehouse, replace(run, extent=replace(run.extent, first=date(2025, 12, 24))))
-    assert windows_read(source)[3:] == ["days 2025-12-24/.."]
+    assert windows_read(source)[3:] == ["days 2025-12-23/.."]
 
 
 def test_a_spent_budget_ends_the_run_and_the_next_one_goes_on(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
@@ -517,12 +517,12 @@ def test_reading_goes_on_where_it_was_cut_short(tmp_path: Path, warehouse: DuckD
     assert stored.started_at < AT + timedelta(minutes=5) <= stored.finished_at
 
 
-def test_pages_of_yesterday_are_read_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+def test_pages_of_last_week_are_read_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     source = ListSource({"staff": [staff("a"), staff("b"), SourceUnavailable("down")]})
     with pytest.raises(SourceUnavailable):
         staffed(tmp_path, warehouse, source)
     source.records = {"staff": [staff("b"), staff("c")]}
-    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(days=2)).batches
+    (batch,) = staffed(tmp_path, warehouse, source, AT + timedelta(days=7)).batches
     assert (batch.is_resumed, batch.extracted) == (False, 2)
     assert {row["id"] for row in everything(warehouse)["raw.prohandel_staff"]} == {"b", "c"}
 
@@ -603,7 +603,8 @@ def test_a_source_that_selects_is_asked_for_open_days_and_changes_only(
     tmp_path: Path, warehouse: DuckDBWarehouse
 ) -> None:
     with selecting(tmp_path) as (sandbox, given):
-        first = read(tmp_path, warehouse, given, AT, SALE_AND_ARTICLE)
+        read(tmp_path, warehouse, given, AT - timedelta(hours=1), SALE_AND_ARTICLE)
+        first = read(tmp_path, warehouse, given, AT, replace(SALE_AND_ARTICLE, is_full=True))
         lines = sandbox.current("north", "sale")
         late = lines.filter(pl.col("date") >= "2025-12-22T00:00:00").head(1).drop("id", "lastChange")
         (late_id,) = sandbox.insert("north", "sale", late)
@@ -615,7 +616,7 @@ def test_a_source_that_selects_is_asked_for_open_days_and_changes_only(
     assert [batch.window for batch in first.batches] == ["everything", "everything"]
     assert [(batch.entity, batch.window) for batch in second.batches] == [
         ("article", "changes since 2025-12-29T05:06:07"),
-        ("sale", "days 2025-12-20/.."),
+        ("sale", "days 2025-12-19/.."),
         ("sale", "changes since 2025-12-29T05:06:07"),
     ]
     rows = {row["id"]: row for row in warehouse.table("raw.prohandel_sale").to_pylist()}
@@ -630,7 +631,8 @@ def test_a_filter_that_the_source_ignores_is_noticed_and_everything_read(
     tmp_path: Path, warehouse: DuckDBWarehouse
 ) -> None:
     with selecting(tmp_path, rules=Rules()) as (_, given):
-        read(tmp_path, warehouse, given, AT, SALE_AND_ARTICLE)
+        for hours in (0, 1):
+            read(tmp_path, warehouse, given, AT + timedelta(hours=hours), SALE_AND_ARTICLE)
         report = read(tmp_path, warehouse, given, AT + timedelta(days=1), SALE_AND_ARTICLE)
     assert [(batch.entity, batch.window, batch.inserted, batch.deleted) for batch in report.batches][-1] == (
         *("sale", "everything"),
@@ -649,7 +651,7 @@ def test_any_days_can_be_read_again(tmp_path: Path, warehouse: DuckDBWarehouse) 
         extent = replace(SALE_AND_ARTICLE, entities=("sale",), first=date(2025, 3, 1), until=date(2025, 4, 1))
         (batch,) = read(tmp_path, warehouse, given, AT + timedelta(days=1), extent).batches
         (again,) = read(tmp_path, warehouse, given, AT + timedelta(days=1), extent).batches
-    assert (batch.window, batch.deleted, batch.inserted, batch.updated) == ("days 2025-03-01/2025-04-01", 1, 0, 0)
+    assert (batch.window, batch.deleted, batch.inserted, batch.updated) == ("days 2025-02-28/2025-04-02", 1, 0, 0)
     assert (again.deleted, again.unchanged) == (0, batch.unchanged)
     moved = [{**row, "batch_id": None} for row in warehouse.table("ops.cursors").to_pylist()]
     assert moved == [{**row, "batch_id": None} for row in cursors]

@@ -12,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mercurios import wiring
-from mercurios.errors import MercuriosError, SourceError
-from mercurios.jobs.onboard import STEPS, Findings, Onboarding, OnboardReport, Reason
+from mercurios.errors import SourceError, UnknownTenant, WarehouseBusy
+from mercurios.jobs.ingest.tables import INGEST_TABLES
+from mercurios.jobs.onboard import STEPS, Findings, Onboarding, OnboardReport, Reason, findings
 from mercurios.jobs.quarantine import quarantined
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.till import fill
 from tests.tiny import tiny_merchant
 
 Row = dict[str, Any]
@@ -164,12 +167,12 @@ def test_a_step_that_fails_is_named_and_reported(shop: Shop, monkeypatch: pytest
         raise SourceError("the key is refused")
 
     monkeypatch.setattr(wiring, "try_source", refuse)
-    with pytest.raises(MercuriosError, match="onboarding huber failed at connect: the key is refused; "):
+    with pytest.raises(SourceError, match="the key is refused") as caught:
         onboard("huber", AS_OF)
-    with pytest.raises(MercuriosError, match="onboarding nobody failed at validate: no tenant 'nobody'"):
-        onboard("nobody", AS_OF)
-    with pytest.raises(MercuriosError, match="failed at validate: no tenant"):
-        onboard("../No Body", AS_OF)
+    assert caught.value.__notes__[0].startswith("onboarding huber failed at connect: ")
+    for nobody in ("nobody", "../No Body"):
+        with pytest.raises(UnknownTenant, match=f"no tenant '{nobody}'"):
+            onboard(nobody, AS_OF)
     with get_client(sync_client=True) as client:
         reports = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
     assert "| validate | failed | no tenant 'nobody'; known: huber" in reports["onboard-nobody"]
@@ -181,13 +184,16 @@ def test_steps_are_told_in_order_and_what_fails_says_what_to_do() -> None:
     with onboarding.step("validate") as note:
         note("North")
         note("EUR")
-    assert not onboarding.has_loaded
-    with pytest.raises(MercuriosError) as caught, onboarding.step("load"):
-        raise SourceError("no answer")
-    assert onboarding.has_loaded
-    assert isinstance(caught.value.__cause__, SourceError)
-    assert STEPS["load"] in str(caught.value)
-    assert "`mercurios tenant onboard north` again" in str(caught.value)
+    assert (onboarding.has_loaded, onboarding.has_failed) == (False, False)
+    error = SourceError("no answer")
+    with pytest.raises(SourceError) as caught, onboarding.step("load"):
+        raise error
+    assert caught.value is error
+    assert str(error) == "no answer"
+    assert (onboarding.has_loaded, onboarding.has_failed) == (True, True)
+    (note,) = error.__notes__
+    assert STEPS["load"] in note
+    assert "`mercurios tenant onboard north` again" in note
     report = onboarding.report()
     statuses = ["done", "not reached", "not reached", "failed", *["not reached"] * 3]
     assert [step.status for step in report.steps] == statuses
@@ -195,10 +201,45 @@ def test_steps_are_told_in_order_and_what_fails_says_what_to_do() -> None:
     assert "Release none\n" in report.text
 
 
-def test_an_error_nobody_meant_is_not_dressed_up() -> None:
+@pytest.mark.parametrize("error", [ValueError("CANARY 4711"), KeyboardInterrupt("CANARY 4711")])
+def test_an_error_nobody_meant_fails_its_step_and_is_told_by_its_type_only(error: BaseException) -> None:
     onboarding = Onboarding("north")
-    with pytest.raises(ZeroDivisionError), onboarding.step("validate"):
-        raise ZeroDivisionError
+    with pytest.raises(type(error)) as caught, onboarding.step("validate"):
+        raise error
+    assert caught.value is error
+    report = onboarding.report()
+    assert (report.steps[0].status, report.steps[0].detail) == ("failed", type(error).__name__)
+    assert "CANARY" not in report.text
+
+
+def test_findings_count_one_tenants_rows_and_read_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    with DuckDBWarehouse.open("duckdb:///:memory:") as warehouse:
+        warehouse.ensure(*INGEST_TABLES)
+        fill(warehouse)
+        rows = warehouse.rows
+        monkeypatch.setattr(warehouse, "rows", lambda table, name: (read.append(table.name), rows(table, name))[1])
+        found = {name: findings(warehouse, name, AS_OF).rows for name in ("north", "south")}
+    assert found["north"] == {"branch": 2, "category": 4, "article": 3, "customer": 3, "sale": 6}
+    assert found["south"] == {"branch": 1, "category": 1, "article": 1, "sale": 1}
+    assert not [name for name in read if name.startswith("raw.")]
+
+
+def test_a_warehouse_that_fails_is_passed_over_only_after_a_step_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.onboard import _findings
+
+    def busy() -> None:
+        raise WarehouseBusy("another process has it")
+
+    monkeypatch.setattr(wiring, "open_warehouse", busy)
+    onboarding = Onboarding("north")
+    with onboarding.step("load"):
+        pass
+    with pytest.raises(WarehouseBusy):
+        _findings(onboarding, "north", AS_OF)
+    with pytest.raises(SourceError), onboarding.step("measure"):
+        raise SourceError("no answer")
+    assert _findings(onboarding, "north", AS_OF) == Findings()
 
 
 def test_a_report_is_a_table_whatever_it_holds() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, RAW_TABLES
-from mercurios.jobs.quality import quality
+from mercurios.jobs.quality import is_replay, quality
+from mercurios.jobs.quarantine import replay
 from mercurios.quality import Arrivals, Facts, Finding, Measured, QualityReport, Severity
 from mercurios.quality.checking import EXAMPLES, columns, examine
 from mercurios.quality.expectations import EXPECTATIONS
@@ -380,13 +381,20 @@ def warehouse() -> Iterator[DuckDBWarehouse]:
 
 def load(warehouse: DuckDBWarehouse, tenant_id: str, entity: str, rows: list[Row], *, broken: int = 0) -> None:
     """Commit one batch that began two hours before AS_OF."""
-    table = ENTITY_TABLES[entity]
-    made = frame(entity, *rows).with_columns(pl.lit(None, pl.String).alias("_variant")).to_arrow()
-    began = AS_OF - timedelta(hours=2)
-    with warehouse.load(Batch(tenant_id, f"{entity}-{len(rows)}", entity, table, began)) as loading:
+    commit(warehouse, batch(tenant_id, entity, AS_OF - timedelta(hours=2)), rows, broken)
+
+
+def batch(tenant_id: str, entity: str, began: datetime, name: str = "made") -> Batch:
+    return Batch(tenant_id, f"{began:%Y%m%dT%H%M%SZ}-{entity}-{name}", entity, ENTITY_TABLES[entity], began)
+
+
+def commit(warehouse: DuckDBWarehouse, batch: Batch, rows: list[Row], broken: int = 0) -> None:
+    """A batch that took a minute."""
+    made = frame(batch.entity, *rows).with_columns(pl.lit(None, pl.String).alias("_variant")).to_arrow()
+    with warehouse.load(batch) as loading:
         loading.stage([made])
         loading.reject([Rejected(json.dumps({"n": n}), ("made up",)) for n in range(broken)])
-        loading.commit(len(rows) + broken, began + timedelta(minutes=1))
+        loading.commit(len(rows) + broken, batch.started_at + timedelta(minutes=1))
 
 
 def test_the_job_measures_one_tenant_and_keeps_the_result(warehouse: DuckDBWarehouse) -> None:
@@ -437,6 +445,29 @@ def test_sales_are_examined_that_are_new_to_the_calendar_or_to_the_warehouse(war
     assert {each.name: each.examples for each in made.failed}["dates_are_plausible"] == ("future",)
     load(warehouse, "north", "sale", [{**always, "id": "late", "date": datetime(2024, 9, 1)}])
     assert quality(tenant("north"), warehouse, AS_OF).tables[0].rows == 3
+
+
+def test_a_replay_of_the_quarantine_is_no_arrival(warehouse: DuckDBWarehouse) -> None:
+    warehouse.ensure(*RAW_TABLES)
+    row: Row = {**SOUND["article"], "last_change": DAY, "is_deleted": False, "currency_number": ""}
+    days_ago = AS_OF - timedelta(hours=48)
+    for name in ("north", "south"):
+        commit(warehouse, batch(name, "article", days_ago), [{**row, "id": "a1"}], 1)
+        commit(warehouse, batch(name, "season", days_ago, "replay-0a1b2c"), [], 1)
+    commit(warehouse, batch("north", "article", AS_OF, "replay-0a1b2c"), [{**row, "id": "a2", "number": 2}], 7)
+    north, south = (quality(tenant(name), warehouse, AS_OF) for name in ("north", "south"))
+    for report, rows in ((north, 2), (south, 1)):
+        (article,) = report.tables
+        assert (article.entity, article.rows, article.quarantined) == ("article", rows, 1)
+        assert article.age_hours == pytest.approx(48 - 1 / 60)
+        assert ("freshness", "article") in {(each.kind, each.subject) for each in report.breaches}
+
+
+def test_the_replays_that_the_job_makes_are_known_as_such(warehouse: DuckDBWarehouse) -> None:
+    warehouse.ensure(*RAW_TABLES)
+    load(warehouse, "north", "label", [], broken=1)
+    (done,) = replay(warehouse, "north", AS_OF)
+    assert {batch.batch_id for batch in warehouse.batches() if is_replay(batch)} == {done.batch_id}
 
 
 def test_the_job_of_a_merchant_without_anything_and_without_a_zone_in_its_moment(warehouse: DuckDBWarehouse) -> None:

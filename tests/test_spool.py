@@ -16,7 +16,7 @@ from mercurios.sources.contracts import CONTRACTS
 from mercurios.sources.conversion import convert
 
 LABEL = CONTRACTS["label"]
-LAYOUT = layout(LABEL)
+LAYOUT = layout(LABEL, "prohandel")
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHANGED = "2025-03-01T10:11:12.12345"
 
@@ -31,7 +31,7 @@ def fill(spool: Spool, pages: int, first: int = 0) -> None:
         records = [label(3 * number), label(3 * number + 1), label(f"x{number}")]
         end = None if number == 9 else 3 * (number + 1)
         page = Page("label", 3 * number, end, records, origin=f"file{number}")
-        spool.add(page, convert(LABEL, records), newest_change=datetime(2025, 3, 1 + number))
+        spool.add(page, convert(LABEL, records), newest_change=datetime(2025, 3, 1 + number), read_at=AT)
 
 
 def numbers(spool: Spool, since: Mark = Mark()) -> list[int]:  # noqa: B008
@@ -129,7 +129,7 @@ def test_files_cut_anywhere_leave_whole_pages_or_nothing(
 def test_pages_checked_against_another_contract_are_dropped(tmp_path: Path) -> None:
     with Spool.opened(tmp_path, LAYOUT) as spool:
         fill(begun(spool), 2)
-    with Spool.opened(tmp_path, layout(CONTRACTS["season"])) as spool:
+    with Spool.opened(tmp_path, layout(LABEL, "files")) as spool:
         assert spool.head is None
         assert not (tmp_path / "rows.arrows").exists()
 

@@ -17,7 +17,10 @@ from mercurios.config import ROOT, child_environment
 from mercurios.errors import ConfigError, SourceError, UnknownTenant
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, INGEST_TABLES, TENANTS
 from mercurios.tenancy.directory import TEMPLATE
+from mercurios.transformation import run_dbt, target_for
 from mercurios.warehouse import Batch
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.till import fill
 
 PROHANDEL = """
 id: north
@@ -173,12 +176,30 @@ def test_purge_deletes_what_the_warehouse_and_the_spool_have_of_one_tenant(shop:
     output = told("remove", "north", "--yes", "--purge")
     assert "raw.prohandel_branch" in output
     assert "1 rows deleted" in output
+    assert "until the next `mercurios transform`" in output
     assert "releases of the lake" in output
     with wiring.open_warehouse() as warehouse:
         left = {name: warehouse.count(table.name, name) for name in ("north", "south")}
         assert left == {"north": 0, "south": 1}
         assert warehouse.count("raw.tenants", "north") == 0
     assert [path.name for path in wiring.spool_folder().iterdir()] == ["south"]
+
+
+def test_after_a_purge_the_next_transform_takes_the_rows_out_of_the_marts(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/warehouse.duckdb"
+    with DuckDBWarehouse.open(url) as warehouse:
+        fill(warehouse)
+    seen = []
+    for purged in ("nobody", "north", "south"):
+        with DuckDBWarehouse.open(url) as warehouse:
+            warehouse.forget(purged)
+        run_dbt(ROOT / "dbt", target_for(url), tmp_path / "dbt")
+        with DuckDBWarehouse.open(url) as warehouse:
+            marts = [warehouse.table(name) for name in warehouse.tables("marts")]
+        assert len(marts) > 5
+        owned = [mart["tenant_id"].to_pylist() for mart in marts if "tenant_id" in mart.column_names]
+        seen.append({name for names in owned for name in names})
+    assert seen == [{"north", "south"}, {"south"}, set()]
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,36 @@ def test_what_leaves_no_change_behind_is_found_by_a_complete_read_once_a_week() 
     assert next_windows(ARTICLE, cursor, anything, late) == (EVERYTHING,)
 
 
+def test_an_api_that_selects_changes_only_is_read_by_changes_and_once_a_week_completely() -> None:
+    cursor = Cursor(NOW, None, NOW)
+    assert next_windows(SALE, cursor, lambda window: window.day_from is None, NOW) == (Window(changed_from=NOW - LAG),)
+    late = NOW + COMPLETE_EVERY
+    assert next_windows(SALE, cursor, lambda window: window.day_from is None, late) == (EVERYTHING,)
+
+
+def test_days_are_closed_by_the_second_complete_read() -> None:
+    """The first may miss a record that shifts while pages are read, and no later one would meet it."""
+    first = advanced(SALE, None, EVERYTHING, NOW, NOW)
+    assert (first.closed_until, next_windows(SALE, first, anything, NOW)) == (None, (EVERYTHING,))
+    second = advanced(SALE, first, EVERYTHING, NOW, NOW)
+    assert next_windows(SALE, second, anything, NOW)[0] == Window(day_from=NOW.date() - timedelta(CLOSING_DAYS))
+
+
+def test_a_cursor_from_the_future_hides_nothing() -> None:
+    """A run whose clock was wrong, once."""
+    wrong = datetime(2099, 1, 1)
+    cursor = advanced(SALE, Cursor(complete_at=wrong), EVERYTHING, wrong, wrong)
+    days, changes = next_windows(SALE, cursor, anything, NOW)
+    assert days == Window(day_from=NOW.date() - timedelta(CLOSING_DAYS))
+    assert changes == Window(changed_from=NOW - LAG)
+    assert next_windows(ARTICLE, cursor, anything, NOW) == (EVERYTHING,)
+    assert advanced(SALE, cursor, EVERYTHING, NOW, NOW) == Cursor(NOW, NOW.date() - timedelta(CLOSING_DAYS), NOW)
+
+
 def test_a_complete_read_sets_all_bounds() -> None:
     newest = NOW - timedelta(hours=3)
-    assert advanced(SALE, None, EVERYTHING, newest, NOW) == Cursor(newest, NOW.date() - timedelta(CLOSING_DAYS), NOW)
+    again = Cursor(complete_at=NOW)
+    assert advanced(SALE, again, EVERYTHING, newest, NOW) == Cursor(newest, NOW.date() - timedelta(CLOSING_DAYS), NOW)
     assert advanced(ARTICLE, None, EVERYTHING, newest, NOW) == Cursor(newest, None, NOW)
     assert advanced(BRANCH, None, EVERYTHING, None, NOW) == Cursor(None, None, NOW)
 

@@ -36,6 +36,9 @@ class Account:
         return FivetranApi(SecretRef.parse(self.key, Path()), SecretRef.parse(self.secret, Path()), url=self.url)
 
 
+IN_ENVIRONMENT = Account()
+
+
 class Condition(Enum):
     """How a connection is doing; the name of the event that tells so."""
 

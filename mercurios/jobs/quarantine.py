@@ -118,8 +118,8 @@ def _replay(warehouse: Warehouse, contract: Contract, replay: Replay) -> Replaye
         deleted_column=contract.deleted_column,
     )
     converted = convert(contract, [json.loads(one.record) for one in replay.held])
-    broken = {one.record for one in converted.quarantined}
-    taken = [one.number for one in replay.held if one.record not in broken]
+    broken = {(one.record, one.reasons) for one in converted.quarantined}
+    taken = [one.number for one in replay.held if (one.record, one.reasons) not in broken]
     with warehouse.load(batch) as load:
         load.stage([converted.frame.to_arrow()])
         load.reject([Rejected(**asdict(one)) for one in converted.quarantined])

@@ -108,12 +108,13 @@ class FileDrop:
     def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
         """Stream the records of all files that were not read yet, the oldest file first.
 
-        Raises NotOffered when there is no file of the entity, and SourceError naming the file that cannot be read.
+        Raises NotOffered when there is no file of the entity and never was, and SourceError naming the file that cannot
+        be read.
         """
         if start or not window.is_everything:
             raise SourceError(f"tenant {self.tenant_id}: files are read whole, got {window} from record {start} on")
         files = self.files.get(entity, ())
-        if not files:
+        if not files and entity not in map(entity_of, self._done):
             names = ", ".join(f"{entity}*{suffix}" for suffix in SUFFIXES)
             raise NotOffered(f"tenant {self.tenant_id}: no file of {entity}; expected {names} in {self._url}")
         waiting: Page | None = None

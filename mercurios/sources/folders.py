@@ -7,6 +7,7 @@ Names are relative, parted by `/`. What begins with `.`, `~` or `_` is somebody'
 """
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -69,7 +70,7 @@ class LocalFolder:
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """The file itself; raises SourceError when it was changed while it was read."""
         try:
-            file = (self.path / name).open("rb")
+            file = os.fdopen(os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW), "rb")
         except OSError as error:
             raise SourceError(f"{name} cannot be opened: {error.strerror}") from error
         with file:
@@ -85,9 +86,19 @@ class LocalFolder:
 
         for folder, _, names in os.walk(self.path, onerror=refuse):
             for path in (Path(folder, name) for name in names):
-                with suppress(FileNotFoundError):  # moved away meanwhile, or a link to nowhere
-                    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                    yield Found(path.relative_to(self.path).as_posix(), modified)
+                with suppress(FileNotFoundError):  # moved away meanwhile
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode):  # a link may lead to another merchant's files
+                        yield Found(
+                            _told_name(path.relative_to(self.path)), datetime.fromtimestamp(status.st_mtime, UTC)
+                        )
+
+
+def _told_name(path: Path) -> str:
+    name = path.as_posix()
+    if not name.isprintable():  # among others what is no UTF-8
+        raise SourceError(f"{name!a} cannot be a file's name here; rename it")
+    return name
 
 
 class Bucket:

@@ -42,18 +42,27 @@ def next_windows(
     """The windows that are due, in this order; EVERYTHING on the first read and where the source selects nothing."""
     if cursor is None or cursor.complete_at is None:
         return (EVERYTHING,)
-    windows = tuple(window for window in _wanted(contract, cursor, now) if can_read(window))
-    return windows or (EVERYTHING,)
+    windows = _wanted(contract, _believed(cursor, now), can_read, now)
+    return tuple(window for window in windows if can_read(window)) or (EVERYTHING,)
 
 
-def _wanted(contract: Contract, cursor: Cursor, now: datetime) -> list[Window]:
-    changes = Window(changed_from=(cursor.changed_to - LAG).replace(microsecond=0)) if cursor.changed_to else None
-    if contract.strategy is Strategy.DAYS and cursor.closed_until:  # changes: closed days are corrected, too
-        return [Window(day_from=cursor.closed_until), *([changes] if changes else [])]
-    is_due = cursor.complete_at is None or now - cursor.complete_at >= COMPLETE_EVERY
-    if contract.strategy is Strategy.CHANGES and changes and not is_due:
-        return [changes]
-    return []
+def _believed(cursor: Cursor, now: datetime) -> Cursor:
+    """The cursor without what lies in the future: a clock that once ran ahead must not hide anything for ever."""
+    return Cursor(
+        cursor.changed_to and min(cursor.changed_to, now),
+        cursor.closed_until and min(cursor.closed_until, _closed(now)),
+        cursor.complete_at,
+    )
+
+
+def _wanted(contract: Contract, cursor: Cursor, can_read: Callable[[Window], bool], now: datetime) -> list[Window]:
+    if contract.strategy is Strategy.COMPLETE:
+        return []
+    changes = [Window(changed_from=(cursor.changed_to - LAG).replace(microsecond=0))] if cursor.changed_to else []
+    if contract.strategy is Strategy.DAYS and can_read(Window(day_from=now.date())):
+        return [Window(day_from=cursor.closed_until), *changes] if cursor.closed_until else []
+    is_due = cursor.complete_at is None or not timedelta(0) <= now - cursor.complete_at < COMPLETE_EVERY
+    return [] if is_due else changes
 
 
 def advanced(
@@ -62,21 +71,27 @@ def advanced(
     """The cursor after a window was read; the read began at `started`.
 
     A change is not believed beyond the beginning of its read: a record may have changed on a page already passed, and
-    a clock that runs ahead would hide everything after it.
+    a clock that runs ahead would hide everything after it. Days are closed by the second complete read and not by the
+    first: records that shift while it goes on may be missed by one.
     """
     before = cursor or Cursor()
+    newest = newest_change and min(newest_change, started)
+    if window.is_everything:
+        closed = _closed(started) if contract.strategy is Strategy.DAYS and before.complete_at else None
+        return Cursor(newest or before.changed_to, closed, started)
     after = before
-    if newest_change and (window.is_everything or window.changed_from):
-        after = replace(after, changed_to=max(before.changed_to or datetime.min, min(newest_change, started)))
+    if newest and window.changed_from:
+        after = replace(after, changed_to=max(before.changed_to or datetime.min, newest))
     if contract.strategy is Strategy.DAYS and _reaches_today(window, before):
-        closed = started.date() - timedelta(days=CLOSING_DAYS)
-        after = replace(after, closed_until=max(before.closed_until or date.min, closed))
-    return replace(after, complete_at=started) if window.is_everything else after
+        after = replace(after, closed_until=max(before.closed_until or date.min, _closed(started)))
+    return after
+
+
+def _closed(now: datetime) -> date:
+    return now.date() - timedelta(days=CLOSING_DAYS)
 
 
 def _reaches_today(window: Window, before: Cursor) -> bool:
     """Whether no day is left out between what was closed before and today; a backfill may leave some out."""
-    if window.is_everything:
-        return True
     starts_in_time = window.day_from and before.closed_until and window.day_from <= before.closed_until
     return bool(starts_in_time) and window.day_until is None

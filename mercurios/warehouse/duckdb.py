@@ -43,7 +43,7 @@ class DuckDBWarehouse(SqlWarehouse):
         return f"DuckDBWarehouse({self._place!r})"
 
     @classmethod
-    def open(cls, url: str, *, read_only: bool = False, memory: str = "400MB") -> "DuckDBWarehouse":
+    def open(cls, url: str, *, read_only: bool = False, memory: str = "200MB") -> "DuckDBWarehouse":
         """Open or create the file of the URL; its folder is made for this user alone.
 
         memory: what DuckDB may hold before it spills beside the file.
@@ -119,7 +119,7 @@ class _Arriving:
     @property
     def schema(self) -> pa.Schema | None:
         """Of the first chunk, None when there is none; the others are like it."""
-        return self._first and self._first.schema
+        return None if self._first is None else self._first.schema
 
     def reader(self) -> pa.RecordBatchReader:
         """The stream, to be read once; what the chunks raise is kept as `failure`."""

@@ -27,8 +27,8 @@ from mercurios.warehouse import (
     TableSpec,
 )
 
-CHUNK_ROWS = 50_000
-"""Rows that travel at a time: some 20 MB of sale lines."""
+CHUNK_ROWS = 10_000
+"""Rows that travel at a time: some 4 MB of sale lines."""
 _META = {"tenant_id", VARIANT, BATCH_ID, EXTRACTED_AT, ROW_HASH, KEY_HASH, DELETED_AT}
 _BETWEEN, _NULL = "\x1f", "\x00"
 _ROW, _KEY = blake2b(digest_size=16), blake2b(digest_size=8)  # a copy costs a third of a new one

@@ -30,8 +30,10 @@ from mercurios.sources.windows import Cursor, advanced, next_windows
 from mercurios.tenancy import Tenant
 from mercurios.warehouse import Batch, Load, Scope, Snapshot, TableSpec, Warehouse
 
-RESUME_WITHIN = timedelta(days=1)
-"""Pages older than this are read again."""
+RESUME_WITHIN = timedelta(days=2)
+"""What was read is read again when the newest page is older than this; a nightly run with a call budget goes on."""
+SNAPSHOT_OF = "articlesize"
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ Outcome = tuple[BatchReport, tuple[Drift, ...]]
 def read_entity(desk: Desk, entity: str) -> Iterator[Outcome]:
     """Finish the batch that an earlier run left in the spool, then read what else is due."""
     contract = desk.source.contracts[entity]
-    with Spool.opened(desk.run.spool / desk.tenant.id / entity, layout(contract)) as spool:
+    with Spool.opened(desk.run.spool / desk.tenant.id / entity, layout(contract, repr(desk.tenant.source))) as spool:
         reader = _Reader(desk, contract, spool)
         done = [reader.left_over()]
         if done[0] is not None:
@@ -89,6 +91,7 @@ class _Reader:
         self._desk = desk
         self._contract = contract
         self._spool = spool
+        self._layout = layout(contract, repr(desk.tenant.source))
         self._cursor, self._fields = stored_cursor(desk.warehouse, desk.tenant.id, contract.entity)
         self.read_last: Window | None = None
 
@@ -97,7 +100,10 @@ class _Reader:
         head = self._spool.head
         if head is None:
             return None
-        is_young = self._desk.now - head.started_at < RESUME_WITHIN
+        is_young = self._desk.now - (self._spool.progress.read_at or head.started_at) < RESUME_WITHIN
+        is_of_today = self._desk.local(head.started_at).date() == self._desk.local(self._desk.now).date()
+        if self._contract.entity == SNAPSHOT_OF and not is_of_today:  # one day's stock is not read on two days
+            is_young = False
         is_committed = any(batch.batch_id == head.batch_id for batch in self._desk.warehouse.batches())
         if is_committed or not is_young or not self._desk.source.is_listing:
             self._spool.clear()
@@ -110,15 +116,16 @@ class _Reader:
         if extent.is_full:
             return (EVERYTHING,)
         if extent.first or extent.until:
-            days = Window(day_from=extent.first, day_until=extent.until)
+            days = _wider(Window(day_from=extent.first, day_until=extent.until))
             return (days if self._contract.day_column and self._can_read(days) else EVERYTHING,)
-        return next_windows(self._contract, self._cursor, self._can_read, self._desk.local(self._desk.now))
+        due = next_windows(self._contract, self._cursor, self._can_read, self._desk.local(self._desk.now))
+        return tuple(map(_wider, due))
 
     def begin(self, window: Window) -> None:
         """Start a batch."""
         started = self._desk.now
         batch_id = f"{started:%Y%m%dT%H%M%SZ}-{self._contract.entity}-{uuid.uuid4().hex[:12]}"
-        self._spool.begin(Head(batch_id, started, window, layout(self._contract)))
+        self._spool.begin(Head(batch_id, started, window, self._layout))
 
     def has_news(self) -> bool:
         """Whether there is a batch to be made: that no file was dropped says nothing, that a listing is empty does."""
@@ -136,10 +143,15 @@ class _Reader:
             report = self._commit(notes)
         except _FilterIgnored:
             notes.append(_note(self._contract, "filter_ignored", "warning", _FILTER_IGNORED))
-            self.begin(EVERYTHING)
-            self._read()
-            report = self._commit(notes)
+            report = self._anew(EVERYTHING, notes)
+        except pa.ArrowInvalid:  # a machine that lost power may leave a file of the right size and nothing in it
+            report = self._anew(self._spool.batch.window, notes)
         return replace(report, is_resumed=is_resumed, seconds=self._desk.elapsed - began), tuple(notes)
+
+    def _anew(self, window: Window, notes: list[Drift]) -> BatchReport:
+        self.begin(window)
+        self._read()
+        return self._commit(notes)
 
     def _can_read(self, window: Window) -> bool:
         return self._desk.source.can_read(self._contract.entity, window)
@@ -161,7 +173,9 @@ class _Reader:
         converted = convert(self._contract, page.records)
         if not _is_inside(self._contract, converted.frame, window):
             raise _FilterIgnored
-        self._spool.add(page, converted, newest_change=_newest_change(self._contract, converted.frame))
+        self._spool.add(
+            page, converted, newest_change=_newest_change(self._contract, converted.frame), read_at=self._desk.now
+        )
 
     def _commit(self, notes: list[Drift]) -> BatchReport:
         """Bring the spool's pages into the warehouse; what was noticed is added to `notes`."""
@@ -230,6 +244,8 @@ class _Reader:
     def _warehouse_batch(self, head: Head) -> Batch:
         contract, desk = self._contract, self._desk
         today = desk.local(head.started_at).date()
+        read_before = self._cursor.complete_at if self._cursor else None
+        is_newest = read_before is None or read_before.date() <= today  # what is on stock now was not then
         return Batch(
             desk.tenant.id,
             head.batch_id,
@@ -237,7 +253,7 @@ class _Reader:
             ENTITY_TABLES[contract.entity],
             head.started_at,
             scope=_scope(contract, head.window) if desk.source.is_listing else None,
-            snapshot=Snapshot(STOCK_DAILY, today) if contract.entity == "articlesize" else None,
+            snapshot=Snapshot(STOCK_DAILY, today) if contract.entity == SNAPSHOT_OF and is_newest else None,
             changed_column=contract.changed_column,
             deleted_column=contract.deleted_column,
         )
@@ -267,6 +283,12 @@ def _covers(done: Window, wanted: Window) -> bool:
     return starts and (done.day_until or date.max) >= (wanted.day_until or date.max)
 
 
+def _wider(window: Window) -> Window:
+    """A window with a day more at either end: whether an API takes its bounds in, and by whose clock, nobody knows."""
+    first, until = window.day_from, window.day_until
+    return replace(window, day_from=first and first - ONE_DAY, day_until=until and until + ONE_DAY)
+
+
 def _is_inside(contract: Contract, frame: pl.DataFrame, window: Window) -> bool:
     """Whether all rows lie in the window."""
     checks = []
@@ -285,8 +307,11 @@ def _newest_change(contract: Contract, frame: pl.DataFrame) -> datetime | None:
 
 
 def _scope(contract: Contract, window: Window) -> Scope | None:
-    """What the window says to be complete."""
-    return None if window.changed_from else Scope(contract.day_column, window.day_from, window.day_until)
+    """What the window says to be complete: days within its bounds, not those at them."""
+    if window.changed_from:
+        return None
+    first, until = window.day_from, window.day_until
+    return Scope(contract.day_column, first and first + ONE_DAY, until and until - ONE_DAY)
 
 
 def _stage(load: Load, spool: Spool, since: Mark) -> None:

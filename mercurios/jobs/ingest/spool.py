@@ -26,6 +26,7 @@ from typing import IO, Any
 import orjson
 import polars as pl
 import pyarrow as pa
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from mercurios.errors import IngestRunning
 from mercurios.sources import Page, Window
@@ -35,6 +36,7 @@ from mercurios.sources.drift import Observed
 from mercurios.warehouse import Rejected
 
 _HEAD, _JOURNAL, _ROWS, _REJECTED, _LOCK = "head.json", "journal.jsonl", "rows.arrows", "rejected.jsonl", "lock"
+_LINE = {"end", "origin", "mark", "newest_change", "read_at", "rows", "present", "unknown", "breaches"}
 REJECTED_AT_ONCE = 10_000
 
 
@@ -43,7 +45,7 @@ class Head:
     """What a spool belongs to; `layout` is that of the contract its pages were checked with."""
 
     batch_id: str
-    started_at: datetime
+    started_at: AwareDatetime
     window: Window
     layout: str
 
@@ -61,7 +63,7 @@ class Progress:
     """What the pages so far amount to.
 
     position: where the next page starts, None when the listing has ended. first_pass: what the first pass filled, once
-    the second has begun.
+    the second has begun. read_at: when the newest page was read.
     """
 
     position: int | None = 0
@@ -70,6 +72,7 @@ class Progress:
     extracted: int = 0
     mark: Mark = Mark()
     newest_change: datetime | None = None
+    read_at: datetime | None = None
 
     @property
     def is_second_pass(self) -> bool:
@@ -125,7 +128,7 @@ class Spool:
             raise RuntimeError("the spool has not been begun")
         return self.head
 
-    def add(self, page: Page, converted: Converted, *, newest_change: datetime | None) -> None:
+    def add(self, page: Page, converted: Converted, *, newest_change: datetime | None, read_at: datetime) -> None:
         """Keep a page. newest_change: of its sound rows."""
         rows, rejected = self._files[_ROWS], self._files[_REJECTED]
         if converted.frame.height:
@@ -139,6 +142,7 @@ class Spool:
             "origin": page.origin,
             "mark": {"rows": rows.tell(), "rejected": rejected.tell()},
             "newest_change": newest_change,
+            "read_at": read_at,
             "rows": converted.rows,
             "present": sorted(converted.present),
             "unknown": dict(converted.unknown),
@@ -215,6 +219,7 @@ class Spool:
         progress.pages += 1
         progress.extracted += line["rows"]
         progress.mark = Mark(**line["mark"])
+        progress.read_at = datetime.fromisoformat(line["read_at"])
         if newest := line["newest_change"]:
             changes = [datetime.fromisoformat(newest), progress.newest_change or datetime.min]
             progress.newest_change = max(changes)
@@ -242,7 +247,8 @@ class Spool:
         journal.seek(0)
         whole = 0
         for line in journal:
-            if not line.endswith(b"\n") or (entry := _read(line)) is None:
+            entry = _read(line) if line.endswith(b"\n") else None
+            if entry is None or not ("second_pass" in entry or entry.keys() >= _LINE):
                 break
             self._follow(entry)
             whole += len(line)
@@ -266,9 +272,9 @@ class Spool:
         self._files = {}
 
 
-def layout(contract: Contract) -> str:
-    """A digest of what pages are checked against; pages checked otherwise cannot be gone on with."""
-    return blake2b(repr(_shape(contract)).encode(), digest_size=16).hexdigest()
+def layout(contract: Contract, source: str) -> str:
+    """A digest of where pages come from and what they are checked against; other pages cannot be gone on with."""
+    return blake2b(repr((source, _shape(contract))).encode(), digest_size=16).hexdigest()
 
 
 def _shape(contract: Contract) -> tuple[object, ...]:
@@ -293,20 +299,10 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _head(path: Path) -> Head | None:
     raw = _read(path.read_bytes()) if path.is_file() else None
-    if raw is None:
+    try:
+        return TypeAdapter(Head).validate_python(raw) if raw else None
+    except ValidationError:
         return None
-    window = raw["window"]
-    changed, first, until = window["changed_from"], window["day_from"], window["day_until"]
-    return Head(
-        raw["batch_id"],
-        datetime.fromisoformat(raw["started_at"]),
-        Window(
-            datetime.fromisoformat(changed) if changed else None,
-            date.fromisoformat(first) if first else None,
-            date.fromisoformat(until) if until else None,
-        ),
-        raw["layout"],
-    )
 
 
 def _rejected(raw: dict[str, Any]) -> Rejected:
