@@ -85,7 +85,7 @@ class NotOffered(SourceError):
 class IngestIncomplete(SourceError):
     """Some entities of a merchant could not be read; the others were. `report` tells of them."""
 
-    def __init__(self, message: str, report: object) -> None:
+    def __init__(self, message: str, report: object = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -93,7 +93,7 @@ class IngestIncomplete(SourceError):
 class DriftStopped(SourceError):
     """An entity changed its shape, and its contract says to stop then. `drifts` tells how."""
 
-    def __init__(self, message: str, drifts: Sequence[Any]) -> None:
+    def __init__(self, message: str, drifts: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.drifts = tuple(drifts)
 

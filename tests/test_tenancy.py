@@ -285,3 +285,10 @@ def test_secrets_manager_through_prefect_aws(tmp_path: Path, monkeypatch: pytest
         assert SecretRef.parse("aws-secret:north/api-key", tmp_path).reveal() == "from-aws"
         with pytest.raises(ConfigError, match="south/api-key"):
             SecretRef.parse("aws-secret:south/api-key", tmp_path).reveal()
+
+
+@pytest.mark.parametrize("secret", ["*S3cretKanari99", "!S3cretKanari99 x", "&S3cretKanari99 x: y: z"])
+def test_yaml_that_cannot_be_read_quotes_nothing_of_the_file(tmp_path: Path, secret: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_tenant(f"id: north\nsource:\n  api_secret: {secret}\n", tmp_path)
+    assert "Kanari" not in str(raised.value)

@@ -1,5 +1,6 @@
 """The warehouse port, one suite for every adapter: a batch is in whole or not at all, and nothing changes twice."""
 
+import itertools
 import shutil
 import stat
 import subprocess
@@ -158,6 +159,19 @@ def test_a_read_that_dies_leaves_no_trace(warehouse: Warehouse) -> None:
         raise SourceUnavailable("the line is dead")
     assert content(warehouse) == before
     assert load(warehouse, "north", rows(thing("b")), batch="b3").inserted == 1
+
+
+def test_what_the_rows_raise_on_their_way_comes_out_as_it_is(warehouse: Warehouse) -> None:
+    dead = SourceUnavailable("the line is dead")
+
+    def chunks() -> Iterator[pa.Table]:
+        yield rows(thing("a"))
+        raise dead
+
+    with pytest.raises(SourceUnavailable) as caught, warehouse.load(_batch("b1")) as opened:
+        opened.stage(itertools.chain([rows(thing("b"))] * 20_000, chunks()))
+    assert caught.value is dead
+    assert load(warehouse, "north", rows(thing("b"))).inserted == 1
 
 
 def test_a_merge_that_fails_leaves_no_trace(warehouse: Warehouse) -> None:

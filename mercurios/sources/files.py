@@ -194,11 +194,12 @@ def _columns(contract: Contract, table: Table, name: str) -> list[_Column]:
     fields = {field.name: field for field in contract.kept}
     named = [(f"{place}", known.get(plain(each), each)) for place, each in enumerate(table.names)]
     names = [each for _, each in named]
-    if twice := sorted({each for each in names if names.count(each) > 1}):
-        raise SourceError(f"{name} has more than one column {', '.join(twice)}; rename or remove the others")
     if names and not fields.keys() & set(names):
         expected = ", ".join(list(fields)[:6])
         raise SourceError(f"{name} has no column of {contract.entity}; expected such as {expected}; name the columns")
+    if twice := {each for each in names if names.count(each) > 1}:
+        told = sorted(twice & contract.known) + ["that no contract names"] * bool(twice - contract.known)
+        raise SourceError(f"{name} has more than one column {', '.join(told)}; rename or remove the others")
     return [_Column(place, each, fields.get(each)) for place, each in named if each not in contract.personal]
 
 

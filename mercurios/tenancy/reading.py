@@ -67,12 +67,17 @@ def _mapping(text: str) -> dict[str, object]:
         raw = yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:  # its text would quote the line, and the line may hold a secret
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"the tenant file is no YAML: {error.problem} in line {line}") from None
+        raise ConfigError(f"the tenant file is no YAML: {_unquoted(error.problem)} in line {line}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"the tenant file is no YAML ({type(error).__name__})") from None
     if not isinstance(raw, dict):
         raise ConfigError("a tenant file holds a mapping with id, name, currency, time_zone, locale, vat_rates, source")
     return raw
+
+
+def _unquoted(problem: str | None) -> str:
+    """What YAML found wrong, without the words of the file."""
+    return re.sub(r"'.*'|\".*\"", "…", problem or "something")
 
 
 def _id(text: str) -> str:

@@ -34,6 +34,7 @@ class DuckDBWarehouse(SqlWarehouse):
         pa.date32(): "date",
     }
     stored_types = types
+    address = "rowid"
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, place: str) -> None:
         self._connection = connection
@@ -43,7 +44,7 @@ class DuckDBWarehouse(SqlWarehouse):
         return f"DuckDBWarehouse({self._place!r})"
 
     @classmethod
-    def open(cls, url: str, *, read_only: bool = False, memory: str = "200MB") -> "DuckDBWarehouse":
+    def open(cls, url: str, *, read_only: bool = False, memory: str = "150MB") -> "DuckDBWarehouse":
         """Open or create the file of the URL; its folder is made for this user alone.
 
         memory: what DuckDB may hold before it spills beside the file.

@@ -23,6 +23,8 @@ class Engine(ABC):
     types: ClassVar[Mapping[pa.DataType, str]]
     stored_types: ClassVar[Mapping[pa.DataType, str]]
     """The same types as the information schema calls them, in lower case."""
+    address: ClassVar[str | None] = None
+    """The column that tells where a row lies, as long as a transaction lasts, in an engine that has one."""
 
     @abstractmethod
     def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:

@@ -114,7 +114,7 @@ class SqlLoad:
             raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
         duplicates = self._drop_duplicates(loaded)
         part = self._searched()
-        updated = run(merging.drop_changed(table, self._rows, part), part.values)
+        updated = run(merging.drop_changed(table, self._rows, part, self._engine.address), part.values)
         written = run(merging.insert_missing(table, self._rows, part, self._day), part.values)
         deleted = self._delete_gone() if deletes else 0
         self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
@@ -135,10 +135,12 @@ class SqlLoad:
         return self._engine._number(merging.keep_newest(self._batch, self._rows))
 
     def _searched(self) -> Part:
-        """Where the staged keys are in the table already: in a few days, as a rule.
+        """Where the staged keys are in the table already: in a few days, as a rule, where rows have no address.
 
         The scope does not tell, as a record may have moved to another day.
         """
+        if address := self._engine.address:
+            return merging.addressed(self._batch.table, self._rows, address, self._batch.tenant_id)
         everything = merging.whole(self._batch.tenant_id)
         if not self._day:
             return everything

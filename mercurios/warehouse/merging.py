@@ -54,6 +54,20 @@ def between(tenant_id: str, column: str, first: datetime | None, last: datetime 
     )
 
 
+def addressed(table: TableSpec, staged: str, address: str, tenant_id: str) -> Part:
+    """The rows with the hash of a staged key, by their address: eight bytes a row are read, and of these few the rest.
+
+    address: the engine's column that tells where a row lies.
+    """
+    condition = _ADDRESSED.safe_substitute(target=table.name, staged=staged, address=address, hash=KEY_HASH)
+    return Part(condition, (tenant_id,))
+
+
+_ADDRESSED = Template("""
+    $t.$address in (
+        select h.$address from $target as h where h.tenant_id = ? and h.$hash in (select $hash from $staged)
+    )
+""")
 _DISTINCT = Template("select count(distinct $hash) from $staged")
 # Windows over all rows of a large batch cost more than the merge: only keys that come more than once are ranked.
 _KEEP_NEWEST = Template("""
@@ -73,6 +87,17 @@ _DROP_CHANGED = Template("""
     delete from $target using $staged as s
     where $part and $on
         and ($target.$row <> s.$row or ($target.$deleted is null) <> (s.$deleted is null))
+""")
+# What is met is read first: joined at once, DuckDB would read keys and hashes of the whole table.
+_DROP_CHANGED_BY_ADDRESS = Template("""
+    delete from $target where $address in (
+        with met as materialized (
+            select t.$address as place, $key, t.$row, t.$deleted from $target as t where $part
+        )
+        select t.place
+        from met as t join $staged as s on $on
+        where t.$row <> s.$row or (t.$deleted is null) <> (s.$deleted is null)
+    )
 """)
 _INSERT_MISSING = Template("""
     insert into $target ($columns)
@@ -126,13 +151,16 @@ def extent(table: TableSpec, staged: str, column: str, part: Part) -> str:
     return _EXTENT.substitute(target=table.name, staged=staged, column=column, part=part.of("t"), hash=KEY_HASH)
 
 
-def drop_changed(table: TableSpec, staged: str, part: Part) -> str:
+def drop_changed(table: TableSpec, staged: str, part: Part, address: str | None = None) -> str:
     """Drop rows of the part that are staged with another hash, or dead and staged alive, or the other way round."""
-    return _DROP_CHANGED.substitute(
+    template, name = (_DROP_CHANGED_BY_ADDRESS, "t") if address else (_DROP_CHANGED, table.name)
+    return template.substitute(
         target=table.name,
         staged=staged,
-        part=part.of(table.name),
-        on=same_key(table, table.name),
+        address=address,
+        key=", ".join(f"t.{column}" for column in table.key),
+        part=part.of(name),
+        on=same_key(table, name),
         row=ROW_HASH,
         deleted=DELETED_AT,
     )
