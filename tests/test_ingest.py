@@ -489,6 +489,18 @@ def test_a_listing_that_lacks_more_than_it_has_deletes_nothing_unless_told_to(
     assert (report.batches[0].deleted, report.drifts, living()) == (5, (), 1)
 
 
+def test_the_same_page_again_and_again_is_no_evidence(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    class Stuck(ListSource):
+        def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
+            for page in super().read(entity, window, start):
+                yield replace(page, records=self.records[entity][:2])
+
+    records = {"staff": [staff(str(n)) for n in range(20)]}
+    staffed(tmp_path, warehouse, ListSource(records))
+    report = staffed(tmp_path, warehouse, Stuck(records), AT + timedelta(hours=1))
+    assert (report.batches[0].deleted, report.drifts[0].change) == (0, "deletions_withheld")
+
+
 def test_a_deleted_record_that_comes_again_lives_again(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
     for hours, keys in ((0, "abc"), (1, "ab"), (2, "abc")):
         staffed(tmp_path, warehouse, ListSource({"staff": [staff(key) for key in keys]}), AT + timedelta(hours=hours))

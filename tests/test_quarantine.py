@@ -14,6 +14,7 @@ import pytest
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest import Extent, Run, ingest
 from mercurios.jobs.quarantine import Held, Replayed, find, quarantined, replay
+from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, Kind
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.listed import ListSource, label
@@ -158,3 +159,26 @@ def test_a_record_whose_id_could_not_be_read_is_resolved_by_its_replay(north: Me
     north.replay(mended)
     assert north.living().keys() == {"b", "77"}
     assert north.open() == ()
+
+
+def test_replay_does_not_put_the_older_of_two_versions_over_the_newer(north: Merchant) -> None:
+    """Both come in one read, when pages shift while a record is mended."""
+    older = label("a", name="broken", lastChange="2025-03-01T10:00:00")
+    north.read([older, label("b"), label("a", name=7, lastChange="2025-03-01T11:00:00")], NARROW)
+    north.replay()
+    assert north.living()["a"] == "7"
+
+
+def test_a_quarantined_record_is_looked_for_twice_before_it_counts_as_gone(north: Merchant) -> None:
+    class Shifting(ListSource):
+        def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
+            for page in super().read(entity, window, start):
+                yield replace(page, records=page.records[:1]) if len(self.reads) == 1 and page.start == 2 else page
+
+    records: list[object] = [label("a"), label("b"), label("c"), label("bad", number="x")]
+    north.read(records)
+    source = Shifting({"label": records}, "north")
+    run = Run(AT + timedelta(hours=3), north.folder / "spool", Extent(("label",)))
+    ingest(source, tenant(north.folder, "north"), north.warehouse, run)
+    assert len(source.reads) == 2
+    assert [one.record_id for one in north.open()] == ["bad"]

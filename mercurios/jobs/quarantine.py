@@ -116,6 +116,7 @@ def _replay(warehouse: Warehouse, contract: Contract, replay: Replay) -> Replaye
         moment,
         changed_column=contract.changed_column,
         deleted_column=contract.deleted_column,
+        is_newest=False,
     )
     converted = convert(contract, [json.loads(one.record) for one in replay.held])
     broken = {(one.record, one.reasons) for one in converted.quarantined}

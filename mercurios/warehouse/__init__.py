@@ -146,6 +146,7 @@ class Batch:
     scope: None when the batch brings records and says nothing of those it does not bring.
     changed_column: timestamp column that tells which of two versions in the batch is newer, where the entity has one.
     deleted_column: boolean column by which the source marks a record as deleted, where it has one.
+    is_newest: whether the batch brings what is true now; else a row gives way only to one that was changed after it.
     """
 
     tenant_id: str
@@ -157,6 +158,7 @@ class Batch:
     snapshot: Snapshot | None = None
     changed_column: str | None = None
     deleted_column: str | None = None
+    is_newest: bool = True
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,13 @@ class Load(Protocol):
         """Put records aside for the quarantine."""
 
     def missing(self) -> int:
-        """Number of living rows of the scope that were neither staged nor rejected; 0 without a scope."""
+        """Number of living rows, and of open quarantined records, of the scope that were neither staged nor rejected.
+
+        0 without a scope.
+        """
+
+    def met(self) -> int:
+        """Number of different records that were staged or rejected."""
 
     def commit(
         self,

@@ -57,15 +57,25 @@ class SqlLoad:
             self._put_rejects()
 
     def missing(self) -> int:
-        """Number of living rows of the scope that were neither staged nor rejected; 0 without a scope.
+        """Number of living rows, and of open quarantined records, of the scope that were neither staged nor rejected.
 
-        0 as well when a rejected record has no `record_id`: nobody can tell whose it is, so no row is known to be gone.
+        0 without a scope, and when a rejected record has no `record_id`: nobody can tell whose it is, so nothing is
+        known to be gone.
         """
         self._put_rejects()
-        if (part := self._deletable()) is None:
+        if (part := self._deletable()) is None or self._batch.scope is None:
             return 0
-        statement = merging.count_gone(self._batch.table, self._rows, self._rejects, part)
-        return self._engine._number(statement, part.values)
+        rows = merging.count_gone(self._batch.table, self._rows, self._rejects, part)
+        held = quarantine.count_gone(self._rows, self._rejects, self._batch.scope)
+        owner = (self._batch.tenant_id, self._batch.entity)
+        number = self._engine._number
+        return number(rows, part.values) + number(held, (*owner, *quarantine.bounds(self._batch.scope)))
+
+    def met(self) -> int:
+        """Number of different records that were staged or rejected."""
+        self._put_rejects()
+        number = self._engine._number
+        return number(merging.distinct_keys(self._rows)) + number(quarantine.distinct_records(self._rejects))
 
     def commit(
         self,
@@ -114,7 +124,7 @@ class SqlLoad:
             raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
         duplicates = self._drop_duplicates(loaded)
         part = self._searched()
-        updated = run(merging.drop_changed(table, self._rows, part, self._engine.address), part.values)
+        updated = run(merging.drop_changed(self._batch, self._rows, part, self._engine.address), part.values)
         written = run(merging.insert_missing(table, self._rows, part, self._day), part.values)
         deleted = self._delete_gone() if deletes else 0
         self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)

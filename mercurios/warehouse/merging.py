@@ -86,17 +86,17 @@ _EXTENT = Template("""
 _DROP_CHANGED = Template("""
     delete from $target using $staged as s
     where $part and $on
-        and ($target.$row <> s.$row or ($target.$deleted is null) <> (s.$deleted is null))
+        and ($target.$row <> s.$row or ($target.$deleted is null) <> (s.$deleted is null)) and $newer
 """)
 # What is met is read first: joined at once, DuckDB would read keys and hashes of the whole table.
 _DROP_CHANGED_BY_ADDRESS = Template("""
     delete from $target where $address in (
         with met as materialized (
-            select t.$address as place, $key, t.$row, t.$deleted from $target as t where $part
+            select t.$address as place, $columns, t.$row, t.$deleted from $target as t where $part
         )
         select t.place
         from met as t join $staged as s on $on
-        where t.$row <> s.$row or (t.$deleted is null) <> (s.$deleted is null)
+        where (t.$row <> s.$row or (t.$deleted is null) <> (s.$deleted is null)) and $newer
     )
 """)
 _INSERT_MISSING = Template("""
@@ -151,19 +151,30 @@ def extent(table: TableSpec, staged: str, column: str, part: Part) -> str:
     return _EXTENT.substitute(target=table.name, staged=staged, column=column, part=part.of("t"), hash=KEY_HASH)
 
 
-def drop_changed(table: TableSpec, staged: str, part: Part, address: str | None = None) -> str:
+def drop_changed(batch: Batch, staged: str, part: Part, address: str | None = None) -> str:
     """Drop rows of the part that are staged with another hash, or dead and staged alive, or the other way round."""
+    table = batch.table
     template, name = (_DROP_CHANGED_BY_ADDRESS, "t") if address else (_DROP_CHANGED, table.name)
+    columns = dict.fromkeys((*table.key, *([batch.changed_column] if batch.changed_column else [])))
     return template.substitute(
         target=table.name,
         staged=staged,
         address=address,
-        key=", ".join(f"t.{column}" for column in table.key),
+        columns=", ".join(f"t.{column}" for column in columns),
         part=part.of(name),
         on=same_key(table, name),
         row=ROW_HASH,
         deleted=DELETED_AT,
+        newer=_newer(batch, name),
     )
+
+
+def _newer(batch: Batch, name: str) -> str:
+    """Whether a staged row may take the place of a row: of a dead one only when it was changed since."""
+    if batch.is_newest or not (changed := batch.changed_column):
+        return "1 = 1"
+    alive, dead = f"s.{changed} >= {name}.{changed}", f"s.{changed} > {name}.{changed}"
+    return f"coalesce(case when {name}.{DELETED_AT} is null then {alive} else {dead} end, 1 = 1)"
 
 
 def insert_missing(table: TableSpec, staged: str, part: Part, order: str | None) -> str:

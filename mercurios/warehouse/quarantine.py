@@ -35,6 +35,13 @@ _RESOLVE = Template("""
     set resolved_by = ?, resolved_at = cast(? as timestamp)
     where $open and last_batch_id is distinct from ? and ($gone)
 """)
+_COUNT_GONE = Template("""
+    select count(*) from $target
+    where $open and $inside
+        and record_hash not in (select r.record_hash from $rejected as r)
+        and not exists (select 1 from $rejected as r where r.record_id = $target.record_id)
+        and not exists (select 1 from $staged as s where s.id = $target.record_id)
+""")
 _COUNT_MET = Template("select count(*) from $target where tenant_id = ? and entity = ? and last_batch_id = ?")
 _LOADED = Template("record_id in (select s.id from $staged as s)")
 _REPLACED = Template("record_id in (select r.record_id from $rejected as r)")
@@ -53,6 +60,13 @@ def distinct_records(rejected: str) -> str:
 def number_repeated(rejected: str) -> str:
     """Tell records that are alike apart by their number."""
     return _NUMBER.substitute(rejected=rejected, seq=SEQUENCE)
+
+
+def count_gone(staged: str, rejected: str, scope: Scope) -> str:
+    """Count open records of the scope that a batch did not meet; parameters: tenant, entity, the bounds."""
+    return _COUNT_GONE.substitute(
+        target=QUARANTINE.name, open=_OPEN, inside=_inside(scope), staged=staged, rejected=rejected
+    )
 
 
 def touch(rejected: str) -> str:

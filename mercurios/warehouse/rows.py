@@ -75,7 +75,7 @@ def row_hashes(frame: pl.DataFrame) -> pl.Series:
 
     A row without _variant has the hash of its other columns, which it had before there was one.
     """
-    line = pl.concat_str([_text(name) for name in frame.columns if name != VARIANT], separator=_BETWEEN)
+    line = pl.concat_str(_texts(frame, [name for name in frame.columns if name != VARIANT]), separator=_BETWEEN)
     if VARIANT in frame.columns:
         line = pl.concat_str(line, pl.concat_str(pl.lit(_BETWEEN), VARIANT).fill_null(""))
     return pl.Series(ROW_HASH, [digest.hex() for digest in _digests(frame, line, _ROW)], dtype=pl.String)
@@ -83,7 +83,7 @@ def row_hashes(frame: pl.DataFrame) -> pl.Series:
 
 def key_hashes(frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
     """Signed 64-bit hash of every key; equal on every machine and for every warehouse."""
-    digests = _digests(frame, pl.concat_str([_text(name) for name in key], separator=_BETWEEN), _KEY)
+    digests = _digests(frame, pl.concat_str(_texts(frame, key), separator=_BETWEEN), _KEY)
     return pl.Series(KEY_HASH, np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64))
 
 
@@ -134,8 +134,20 @@ def _unfit(table: TableSpec, names: Sequence[str], rows: pa.Table) -> WarehouseE
     return WarehouseError(f"{table.name}: expected rows of {wanted}; got {given}, or values that do not fit")
 
 
-def _text(name: str) -> pl.Expr:
-    return pl.col(name).to_physical().cast(pl.String).fill_null(_NULL)
+def _texts(frame: pl.DataFrame, names: Sequence[str]) -> list[pl.Expr]:
+    """Columns as texts in which neither what separates them nor what stands for null occurs by itself."""
+    texts = [name for name in names if frame.schema[name] == pl.String]
+    marks = frame.select(pl.col(texts).str.contains_any([_BETWEEN, _NULL]).any()).row(0) if texts else ()
+    marked = {name for name, is_marked in zip(texts, marks, strict=True) if is_marked}
+    return [
+        (_escaped(name) if name in marked else pl.col(name).to_physical().cast(pl.String)).fill_null(_NULL)
+        for name in names
+    ]
+
+
+def _escaped(name: str) -> pl.Expr:
+    column = pl.col(name).str.replace_all(_NULL, _NULL + _NULL, literal=True)
+    return column.str.replace_all(_BETWEEN, _NULL + "\x01", literal=True)
 
 
 def _digests(frame: pl.DataFrame, line: pl.Expr, hasher: blake2b) -> list[bytes]:

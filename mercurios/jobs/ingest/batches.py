@@ -189,14 +189,15 @@ class _Reader:
                 self._read()
                 _stage(load, spool, since)
                 missing = load.missing()
-            notes += self._observed(missing)
+            is_believed = missing <= load.met() or desk.run.extent.accepts_deletions
+            notes += self._observed(0 if is_believed else missing)
             cursor = advanced(
                 self._contract, self._cursor, head.window, spool.progress.newest_change, desk.local(head.started_at)
             )
             counts = load.commit(
                 spool.progress.extracted - spool.repeated,
                 desk.now,
-                deletes=self._believes(missing),
+                deletes=is_believed,
                 beside=self._ledgers(cursor, notes),
             )
         self._cursor, self.read_last = cursor, head.window
@@ -204,14 +205,18 @@ class _Reader:
         spool.clear()
         return BatchReport(self._contract.entity, str(head.window), pages, False, **asdict(counts), seconds=0.0)
 
-    def _observed(self, missing: int) -> list[Drift]:
-        """How the batch differs from what was expected. Raises DriftStopped where the contract wants that."""
+    def _observed(self, withheld: int) -> list[Drift]:
+        """How the batch differs from what was expected. Raises DriftStopped where the contract wants that.
+
+        withheld: missing records that do not count as deleted, because a listing that lacks more than it has is rather
+        broken.
+        """
         contract, observed = self._contract, self._spool.observed
         drifts = list(observed.drifts(contract, self._fields))
         if contract.on_drift is OnDrift.STOP and any(drift.severity == "error" for drift in drifts):
             self._stop(drifts)
-        if not self._believes(missing):
-            drifts.append(_note(contract, "deletions_withheld", "error", _WITHHELD.format(missing=missing)))
+        if withheld:
+            drifts.append(_note(contract, "deletions_withheld", "error", _WITHHELD.format(missing=withheld)))
         if observed.fields:
             self._fields = observed.fields
         return drifts
@@ -236,11 +241,6 @@ class _Reader:
             drifts,
         )
 
-    def _believes(self, missing: int) -> bool:
-        """Whether so many missing rows may be deletions: a listing that lacks more than it has is rather broken."""
-        passes = 2 if self._spool.progress.is_second_pass else 1
-        return missing <= self._spool.progress.extracted / passes or self._desk.run.extent.accepts_deletions
-
     def _warehouse_batch(self, head: Head) -> Batch:
         contract, desk = self._contract, self._desk
         today = desk.local(head.started_at).date()
@@ -256,6 +256,7 @@ class _Reader:
             snapshot=Snapshot(STOCK_DAILY, today) if contract.entity == SNAPSHOT_OF and is_newest else None,
             changed_column=contract.changed_column,
             deleted_column=contract.deleted_column,
+            is_newest=desk.source.is_listing,
         )
 
 
