@@ -104,7 +104,7 @@ def test_a_failure_tells_its_text_only_where_it_is_ours(recorded: EventsWorker, 
 
 
 def stored(name: str, count: int) -> list[Event]:
-    """Events of a name as the server keeps them; it stores them some seconds later."""
+    """Events of a name as of AS_OF as the server keeps them; it stores them some seconds later."""
     from prefect.client.orchestration import get_client
     from prefect.events.filters import EventFilter, EventNameFilter
 
@@ -113,7 +113,8 @@ def stored(name: str, count: int) -> list[Event]:
     while len(found) < count and time.monotonic() < until:
         time.sleep(0.5)
         with get_client(sync_client=True) as client:
-            found = list(client.read_events(EventFilter(event=EventNameFilter(name=[name])), limit=50).events)
+            kept = client.read_events(EventFilter(event=EventNameFilter(name=[name])), limit=50).events
+        found = [event for event in kept if event.payload["as_of"] == AS_OF.isoformat()]
     return found
 
 
