@@ -56,7 +56,8 @@ def _from_file(ref: SecretRef) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the secret at file:{ref.place} cannot be read as text: {type(error).__name__}") from error
+        failure = type(error).__name__
+    raise ConfigError(f"the secret at file:{ref.place} cannot be read as text: {failure}")  # outside: it holds the text
 
 
 def _from_prefect_block(ref: SecretRef) -> str:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mercurios.sandbox import Merchant, Profile, RunningSandbox, running, write_tenant_files
+from tests.snowflake_emulator import emulator_fixture
+from tests.things import warehouse_fixture
 from tests.tiny import tiny_merchant
 
 if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
+
+__all__ = ["emulator_fixture", "warehouse_fixture"]
 
 # DuckDB 2.0's binding prints about its own type objects when the interpreter ends; it would follow pytest's summary.
 atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno()))  # type: ignore[union-attr]

@@ -2,17 +2,17 @@
 
 import base64
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from mercurios.fivetran import tables
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, Kind
+from tests.ports import serving
 
 DAY = date(2025, 11, 3)
 _VALUES: Mapping[Kind, Callable[[int], object]] = {
@@ -261,12 +261,5 @@ class _Handler(BaseHTTPRequestHandler):
 def fivetran(account: Account) -> Iterator[str]:
     """Serve the REST API of one account on loopback; gives its URL."""
     handler = type("Handler", (_Handler,), {"account": account})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(handler) as url:
+        yield url

@@ -1,7 +1,5 @@
 """A Snowflake to test against: fakesnow in a process of its own, on loopback, spoken to with the real connector.
 
-    from tests.snowflake_emulator import emulator_fixture  # noqa: F401
-
     def test_it(emulator: Emulator) -> None:
         with emulator.open("SOME_DATABASE") as warehouse: ...
 

@@ -161,10 +161,27 @@ def test_no_table_holds_one(searched: Searched) -> None:
             assert_clean(str(warehouse.table(table).to_pylist()), table)
 
 
-def test_no_error_tells_one(searched: Searched) -> None:
+def test_no_error_tells_or_holds_one(searched: Searched) -> None:
     assert len(searched.errors) == 3
     for error in searched.errors:
         assert_clean("".join(traceback.format_exception(error)), repr(error)[:80])
+        for each in chained(error):
+            assert_clean(" ".join([repr(each.args), *held(each)]), f"{type(each).__name__} behind {error!r:.80}")
+
+
+def chained(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that led to it, what `from None` hides included."""
+    if error is not None:
+        yield error
+        yield from chained(error.__cause__)
+        yield from chained(error.__context__)
+
+
+def held(value: object, levels: int = 3) -> Iterator[str]:
+    """A value, and what its attributes hold: a document that is no JSON, a request with its body."""
+    yield repr(value)
+    for inner in vars(value).values() if levels and hasattr(value, "__dict__") else ():
+        yield from held(inner, levels - 1)
 
 
 def test_nothing_shows_one_when_printed(searched: Searched) -> None:

@@ -122,10 +122,8 @@ def test_batches_are_told_with_every_count_and_what_was_read(prefect_server: Non
     from prefect.client.orchestration import get_client
 
     counts = Counts(100, 90, 10, 1, 2, 83, 4, 5)
-    made = [
-        IngestReport(name, (BatchReport("sale", "days 2026-01-03/..", 3, False, **asdict(counts), seconds=1.5),))
-        for name in ("north", "south")
-    ]
+    read = {"entity": "sale", "window": "days 2026-01-03/..", "pages": 3, "is_resumed": False, "seconds": 1.5}
+    made = [IngestReport(name, (BatchReport(**asdict(counts), **read),)) for name in ("north", "south")]
     flow(name="told")(artifacts.batches)(made)
     with get_client(sync_client=True) as client:
         told = [json.loads(str(each.data)) for each in client.read_artifacts() if each.key == "ingest-batches"]

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import boto3
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -217,6 +219,19 @@ def as_parquet(frame: pl.DataFrame) -> bytes:
     out = io.BytesIO()
     frame.write_parquet(out)
     return out.getvalue()
+
+
+def odd(rows: int = 1, **columns: pa.Array) -> bytes:
+    """A Parquet file of sale lines, some columns of which are as given."""
+    table = typed([line(number) for number in range(rows)]).to_arrow()
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
+
+
+NO_UTF8 = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff\xfe"]).buffers())
 
 
 @pytest.mark.parametrize(("suffix", "write"), [("parquet", as_parquet), ("xlsx", as_excel), ("PARQUET", as_parquet)])
@@ -561,6 +576,9 @@ def test_rows_of_another_width_are_quarantined_and_tell_where_they_are(tmp_path:
     [
         ("sale.parquet", as_parquet(typed([line(1)]))[:-20], "sale.parquet cannot be read as parquet"),
         ("sale.parquet", b"", "sale.parquet cannot be read as parquet"),
+        ("sale.parquet", odd(date=pa.array([2**62]).view(pa.time64("us"))), "cannot be read as parquet .ArrowInvalid"),
+        ("sale.parquet", odd(quantity=pa.array([1]).cast(pa.decimal256(70, 2))), "cannot be read as parquet .Panic"),
+        ("sale.parquet", odd(id=NO_UTF8), "cannot be read as parquet .ArrowInvalid"),
         ("sale.xlsx", as_excel(typed([line(1)]))[:-400], "sale.xlsx cannot be read as xlsx"),
         ("sale.xlsx", b"id;date\n", "sale.xlsx cannot be read as xlsx"),
         ("sale.csv", 'id;date\n1;"2025-01-01\n2;2025-01-01\n', "sale.csv, line 3: unexpected end of data"),
@@ -575,6 +593,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, body: by
     put(tmp_path, name, body)
     with pytest.raises(SourceError, match=message):
         pages(drop(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pa.array([10**8, 20_000], pa.int32()).cast(pa.date32()),
+        pa.array([-(10**8), 20_000], pa.int32()).cast(pa.date32()),
+        pa.array([2**62, 1_728_000_000_000_000]).view(pa.timestamp("us")),
+        pa.array([2**62, 1_728_000_000_000]).view(pa.timestamp("ms")),
+        pa.array([-(2**62), 1_728_000_000_000_000]).view(pa.timestamp("us", "UTC")),
+    ],
+    ids=lambda moments: str(moments.type),
+)
+def test_a_moment_that_no_calendar_has_breaks_its_own_record_only(tmp_path: Path, moments: pa.Array) -> None:
+    put(tmp_path, "sale.parquet", odd(2, date=moments))
+    got = converted(drop(tmp_path))
+    assert got.frame["date"].dt.date().to_list() == [date(2024, 10, 4)]
+    assert [held.reasons for held in got.quarantined] == [("date: expected timestamp, got other text",)]
 
 
 def test_a_broken_file_loses_nothing_of_the_others(tmp_path: Path) -> None:

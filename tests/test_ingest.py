@@ -393,7 +393,7 @@ def test_raw_tables_have_the_columns_the_models_rely_on() -> None:
     tables = {table.name: table.columns for table in RAW_TABLES}
     sale = tables["raw.prohandel_sale"]
     assert sale.names[:2] == ["tenant_id", "id"]
-    assert sale.names[-6:] == ["_variant", "_batch_id", "_extracted_at", "_row_hash", "_key_hash", "_deleted_at"]
+    assert sale.names[-6:] == ["_variant", "_batch_id", "_extracted_at", "_row_hash", "_key_xxh3", "_deleted_at"]
     kinds = {
         "article_number": pa.int64(),
         "sale_price": pa.float64(),

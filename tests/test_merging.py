@@ -18,26 +18,23 @@ from mercurios.warehouse import (
     Scope,
     Snapshot,
     Warehouse,
+    merging,
     table_spec,
 )
 from mercurios.warehouse.duckdb import DuckDBWarehouse
-from tests.things import (  # noqa: F401
+from tests.things import (
     AT,
     DAILY,
-    FACTS,
-    OWN,
     THINGS,
     alive,
     content,
     days,
-    emulator_fixture,
     load,
     moment,
     rejected,
     rows,
     still_open,
     thing,
-    warehouse_fixture,
 )
 
 # --- which of several counts -----------------------------------------------------------------------------------------
@@ -306,6 +303,18 @@ def test_a_column_that_the_table_does_not_have_is_told(warehouse: Warehouse, mor
         load(warehouse, "north", **more)  # type: ignore[arg-type]
 
 
+def test_a_batch_too_large_to_be_joined_at_once_is_merged_in_slices(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "SLICE_ROWS", 3)
+    names = "abcdefghijklmnop"
+    assert load(warehouse, "north", rows(*map(thing, names)), scope=Scope()).inserted == 16
+    changed = [thing(name, 1 + (name in "cfk")) for name in names[2:]] + [thing("x"), thing("x", 7)]
+    counts = load(warehouse, "north", rows(*changed), batch="b2", scope=Scope())
+    assert counts == Counts(16, 16, 0, inserted=1, updated=3, unchanged=11, duplicates=1, deleted=2)
+    assert alive(warehouse) == {name: 1 + (name in "cfk") for name in names[2:]} | {"x": 7}
+
+
 # --- a model of all this ----------------------------------------------------------------------------------------------
 
 DAYS = st.none() | st.integers(1, 4)
@@ -406,9 +415,10 @@ def _day(day: object) -> date | None:
     return date(2025, 12, day) if isinstance(day, int) else None
 
 
-@pytest.fixture(scope="module")
-def memory() -> Iterator[DuckDBWarehouse]:
-    with DuckDBWarehouse.open("duckdb:///:memory:") as opened:
+@pytest.fixture(scope="module", params=[merging.SLICE_ROWS, 2], ids=["at once", "in slices"])
+def memory(request: pytest.FixtureRequest) -> Iterator[DuckDBWarehouse]:
+    with pytest.MonkeyPatch.context() as patch, DuckDBWarehouse.open("duckdb:///:memory:") as opened:
+        patch.setattr(merging, "SLICE_ROWS", request.param)
         opened.ensure(THINGS)
         yield opened
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from mercurios.sources.paging import GOOD_RUN, PageSize
 from mercurios.sources.prohandel import MOST_IDLE_PAGES, ProHandel
 from mercurios.sources.retrying import FEW_TRIES, HEAVY_TRIES, Patience
 from mercurios.tenancy import FilesSource, Filters, Tenant
+from tests.ports import serving
 from tests.prohandel_double import (
     KEY,
     SECRET,
@@ -796,15 +797,8 @@ def scripted_server(*answers: Written) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def written(body: bytes, *, length: int | None = None, **headers: str) -> Written:

@@ -28,7 +28,7 @@ from mercurios.warehouse import BATCHES, QUARANTINE, Warehouse
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from mercurios.warehouse.snowflake import Endpoint, SnowflakeWarehouse
 from tests.prohandel_double import KEY, SECRET, tenant
-from tests.snowflake_emulator import Emulator, emulator_fixture  # noqa: F401
+from tests.snowflake_emulator import Emulator
 from tests.things import FACTS
 from tests.tiny import tiny_merchant
 

@@ -173,6 +173,13 @@ def test_tenants_are_listed_and_an_unknown_one_is_named(tmp_path: Path) -> None:
         ("locale: de", "colour: hunter", "unknown key 'colour', known are id, name"),
         ("id: north", "id: [", "no YAML"),
         ("id: north", "id: !!python/object:os.system hunter2", "no YAML"),
+        ("id: north", "id: !!timestamp hunter2", "no YAML"),
+        ("id: north", "id: !!bool hunter2", "no YAML"),
+        ("id: north", f"id: {'9' * 5000}", "no YAML"),
+        ("id: north", 'id: north\n"\\ud800": 1', "the tenant file"),
+        ("id: north", "id: north\n7: 1", "holds a mapping"),
+        ("name: North", 'name: "hunter2\\nx"', "name: expected one line of printable characters"),
+        ("{1: 0.19, ", "{-1: 0.19, ", "vat_rates.-1.*greater than or equal to 0"),
         (NORTH, "- north", "holds a mapping"),
         (NORTH, "", "holds a mapping"),
     ],
@@ -182,7 +189,7 @@ def test_what_is_wrong_in_a_tenant_file_is_said(tmp_path: Path, before: str, aft
     with pytest.raises(ConfigError, match=message) as caught:
         parse_tenant(NORTH.replace(before, after), tmp_path)
     assert "hunter2" not in str(caught.value)
-    assert caught.value.__cause__ is None  # a traceback would show it
+    assert caught.value.__cause__ is caught.value.__context__ is None  # either would hold the file
 
 
 @pytest.mark.parametrize(
@@ -292,3 +299,4 @@ def test_yaml_that_cannot_be_read_quotes_nothing_of_the_file(tmp_path: Path, sec
     with pytest.raises(ConfigError) as raised:
         parse_tenant(f"id: north\nsource:\n  api_secret: {secret}\n", tmp_path)
     assert "Kanari" not in str(raised.value)
+    assert raised.value.__cause__ is raised.value.__context__ is None

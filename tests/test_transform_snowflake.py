@@ -17,7 +17,7 @@ from mercurios.tables import MARTS
 from mercurios.transformation import BUILD_WITH_UNIT_TESTS, DbtResult, Target, run_dbt, semantic_manifest, target_for
 from mercurios.warehouse import Warehouse
 from mercurios.warehouse.duckdb import DuckDBWarehouse
-from tests.snowflake_emulator import Emulator, emulator_fixture  # noqa: F401
+from tests.snowflake_emulator import Emulator
 from tests.till import MERCHANTS, SOUTH, Row, fill
 
 DBT = ROOT / "dbt"

@@ -32,10 +32,11 @@ from mercurios.warehouse import (
     Warehouse,
     table_spec,
 )
+from mercurios.warehouse import duckdb as duckdb_adapter
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from mercurios.warehouse.rows import key_hashes, row_hashes
 from mercurios.warehouse.snowflake import Address, SnowflakeWarehouse
-from tests.things import (  # noqa: F401
+from tests.things import (
     AT,
     DAILY,
     FACTS,
@@ -44,13 +45,11 @@ from tests.things import (  # noqa: F401
     alive,
     content,
     days,
-    emulator_fixture,
     load,
     rejected,
     rows,
     still_open,
     thing,
-    warehouse_fixture,
 )
 
 
@@ -256,7 +255,7 @@ def test_a_forgotten_tenant_is_in_no_table_and_the_other_in_all(warehouse: Wareh
 def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(warehouse: Warehouse) -> None:
     """The tables as the version before wrote them: no variant, no key hash, no deletes, no life of a broken record."""
     old = {
-        THINGS: {"_variant", "_key_hash", "_deleted_at"},
+        THINGS: {"_variant", "_key_xxh3", "_deleted_at"},
         BATCHES: {"deleted", "scope"},
         QUARANTINE: {"record_hash", "record_id", "day", "last_batch_id", "last_seen_at", "resolved_by", "resolved_at"},
     }
@@ -269,7 +268,7 @@ def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(wareh
     assert [batch.counts.deleted for batch in warehouse.batches()] == [0, 0]
     warehouse.ensure(THINGS)
     warehouse.ensure(THINGS)
-    assert {row["_key_hash"] is None for row in content(warehouse)} == {False}
+    assert {row["_key_xxh3"] is None for row in content(warehouse)} == {False}
     counts = load(warehouse, "north", rows(thing("a"), thing("b", 2), thing("d")), batch="b2", scope=snapshot)
     assert counts == Counts(3, 3, 0, inserted=1, updated=1, unchanged=1, duplicates=0, deleted=1)
     assert (alive(warehouse), alive(warehouse, "south")) == ({"a": 1, "b": 2, "d": 1}, {"a": 1})
@@ -341,6 +340,11 @@ def test_rows_hash_alike_exactly_when_they_are_alike(values: list[tuple[str | No
     assert hashes == [row_hashes(frame[place : place + 1]).item() for place in range(frame.height)]
 
 
+def test_hashes_are_those_of_the_published_test_vectors() -> None:
+    assert row_hashes(pl.DataFrame({"a": ["abc"]})).item() == "6437b3ac38465133ffb63b75273a8db5"  # BLAKE3, 128 bits
+    assert key_hashes(pl.DataFrame({"id": [""]}), ("id",)).item() == 0x2D06800538D394C2  # XXH3 of nothing
+
+
 def test_row_hashes_never_change() -> None:
     """A warehouse holds the hashes of earlier versions: another way of hashing would rewrite every row."""
     frame = pl.DataFrame(
@@ -352,7 +356,7 @@ def test_row_hashes_never_change() -> None:
             "e": [datetime(2025, 1, 2, 3, 4, 5, 6), None],
         }
     )
-    assert row_hashes(frame).to_list() == ["5d34e409a4387f946a4a076cee1329f4", "36d66100927afbb3f3798809ff55cf41"]
+    assert row_hashes(frame).to_list() == ["7d0528854abccc864fe7dbd1e06069e8", "47db88fd6196087979c9b784e0f23ae4"]
 
 
 def test_a_variant_is_part_of_the_row_and_none_leaves_the_hash_as_it_was() -> None:
@@ -365,7 +369,7 @@ def test_a_variant_is_part_of_the_row_and_none_leaves_the_hash_as_it_was() -> No
 def test_key_hashes_never_change_and_differ_by_tenant() -> None:
     frame = pl.DataFrame({"tenant_id": ["north", "south", "north"], "id": ["a", "a", "ü"]})
     hashes = key_hashes(frame, ("tenant_id", "id"))
-    assert hashes.to_list() == [-6446475882505384580, 2151198101103815036, 3382260283897690134]
+    assert hashes.to_list() == [6974302043661711800, 1679245064862293425, -8846806519131917674]
     assert hashes.dtype == pl.Int64
 
 
@@ -549,11 +553,21 @@ def test_only_duckdb_urls_are_taken(url: str) -> None:
 
 def test_a_second_opening_in_one_process_shares_the_file_unless_it_wants_it_otherwise(tmp_path: Path) -> None:
     url = f"duckdb:///{tmp_path}/w.duckdb"
-    with DuckDBWarehouse.open(url) as first, DuckDBWarehouse.open(url, memory="300MB") as second:
+    with DuckDBWarehouse.open(url) as first, DuckDBWarehouse.open(url, memory_mb=300) as second:
         first.ensure(FACTS)
         assert second.tables("raw") == ("raw.facts",)
         with pytest.raises(WarehouseBusy, match="close that one first"):
             DuckDBWarehouse.open(url, read_only=True)
+
+
+def test_duckdb_is_allowed_more_memory_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duckdb_adapter, "BYTES_A_ROW", 100_000_000)
+    with DuckDBWarehouse.open("duckdb:///:memory:", memory_mb=150) as warehouse:
+        warehouse.ensure(FACTS)
+        for number, limit in ((1, "143.0 MiB"), (2, "190.7 MiB"), (1, "190.7 MiB")):
+            facts = pa.table({"name": [str(place) for place in range(number)], "rate": [0.1] * number})
+            warehouse.replace(FACTS, "north", facts)
+            assert warehouse._run("select current_setting('memory_limit')") == [(limit,)]
 
 
 def test_an_empty_warehouse_has_no_batches() -> None:

@@ -1,7 +1,5 @@
 """Two small tables to test the warehouse with, on every adapter.
 
-from tests.things import emulator_fixture, warehouse_fixture  # noqa: F401
-
 def test_it(warehouse: Warehouse) -> None:
     load(warehouse, "north", rows(thing("a"), thing("b")))
     assert alive(warehouse) == {"a": 1, "b": 1}
@@ -17,9 +15,7 @@ import pytest
 
 from mercurios.warehouse import QUARANTINE, Batch, Counts, Rejected, Scope, Warehouse, raw_table, table_spec
 from mercurios.warehouse.duckdb import DuckDBWarehouse
-from tests.snowflake_emulator import Emulator, emulator_fixture
-
-__all__ = ["emulator_fixture"]
+from tests.snowflake_emulator import Emulator
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 OWN = pa.schema(

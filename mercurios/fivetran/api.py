@@ -106,11 +106,13 @@ class FivetranApi:
     def _sent(self, request: httpx.Request) -> httpx.Response:
         """One try; raises Again where another may succeed."""
         place = f"{request.method} {request.url.host}{request.url.path}"
+        response, failure = None, ""
         try:
             response = self._client.send(request)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            unavailable = SourceUnavailable(f"{place}: no answer ({type(error).__name__}); check host and network")
-            raise Again(unavailable) from error
+            failure = type(error).__name__
+        if response is None:  # outside: the error holds the request, and that the secret
+            raise Again(SourceUnavailable(f"{place}: no answer ({failure}); check host and network"))
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
             unavailable = SourceUnavailable(f"{place}: answers {response.status_code}; run again later")
             raise Again(unavailable, wait_seconds=retry_after_seconds(response.headers))

@@ -75,13 +75,12 @@ class Connection:
         place = f"{method} {request.url.host}{request.url.path}"
         self._pace.take()
         try:
-            return _checked(self._answer(request, place))
-        except httpx.TransportError as error:
-            unavailable = SourceUnavailable(f"{place}: no answer ({type(error).__name__}); check host and network")
-            raise Again(unavailable, is_heavy=isinstance(error, _HEAVY)) from error
-        except httpx.DecodingError as error:
-            damaged = MalformedPage(f"{place}: a body that cannot be decoded; check what stands between here and there")
-            raise Again(damaged, tries=FEW_TRIES) from error
+            answer = self._answer(request, place)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            failure = type(error)
+        else:
+            return _checked(answer)
+        raise _unanswered(place, failure)  # outside: the error holds the request, and that the secret
 
     def _answer(self, request: httpx.Request, place: str) -> Answer:
         """Read an answer to its end, or until it is too large or too late."""
@@ -98,6 +97,14 @@ class Connection:
         finally:
             response.close()
         return Answer(response.status_code, response.headers, body, place, self.patience.clock() - began)
+
+
+def _unanswered(place: str, failure: type[httpx.RequestError]) -> Again:
+    if issubclass(failure, httpx.DecodingError):
+        damaged = MalformedPage(f"{place}: a body that cannot be decoded; check what stands between here and there")
+        return Again(damaged, tries=FEW_TRIES)
+    unavailable = SourceUnavailable(f"{place}: no answer ({failure.__name__}); check host and network")
+    return Again(unavailable, is_heavy=issubclass(failure, _HEAVY))
 
 
 def _checked(answer: Answer) -> Answer:

@@ -76,15 +76,21 @@ def _records(answer: Answer, ask: Ask) -> list[object]:
     try:
         records: Any = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
-        kind = str(answer.headers.get("Content-Type", "nothing"))[:40]
-        damaged = MalformedPage(
-            f"{ask}: expected a JSON array, got {len(answer.body)} bytes ({kind}), no JSON at {error.pos}, beginning "
-            f"{_told(answer.body)!r}; run again, then ask ProHandel"
-        )
-        raise Again(damaged, is_heavy=_is_cut(answer.body), tries=FEW_TRIES) from None
-    if not isinstance(records, list):
+        place = error.pos
+    else:
+        if isinstance(records, list):
+            return records
         raise MalformedPage(f"{ask}: expected a JSON array, got {type(records).__name__}")
-    return records
+    raise _no_json(answer, ask, place)  # outside: the error holds the body
+
+
+def _no_json(answer: Answer, ask: Ask, place: int) -> Again:
+    kind = str(answer.headers.get("Content-Type", "nothing"))[:40]
+    damaged = MalformedPage(
+        f"{ask}: expected a JSON array, got {len(answer.body)} bytes ({kind}), no JSON at {place}, beginning "
+        f"{_told(answer.body)!r}; run again, then ask ProHandel"
+    )
+    return Again(damaged, is_heavy=_is_cut(answer.body), tries=FEW_TRIES)
 
 
 def _is_cut(body: bytearray) -> bool:

@@ -92,18 +92,20 @@ class TokenKeeper:
 
     def _read(self, answer: Answer) -> Tokens:
         try:
-            body: Any = orjson.loads(answer.body)
-            pair = body["token"]
-            access, lifetime = str(pair["token"]["value"]), float(pair["token"]["expiresIn"])
-            refresh, host = str(pair["refreshToken"]["value"]), str(body["serverUrl"]).rstrip("/")
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise MalformedPage(
-                f"{answer.place}: expected token.token, token.refreshToken and serverUrl, got something else "
-                f"({type(error).__name__}); check that auth_url is ProHandel's"
-            ) from None
+            access, lifetime, refresh, host = _told(answer.body)
+        except (KeyError, TypeError, ValueError) as error:
+            kind = type(error).__name__
+        else:
+            return self._checked(answer.place, access, lifetime, refresh, host)
+        raise MalformedPage(  # outside: the error holds the body
+            f"{answer.place}: expected token.token, token.refreshToken and serverUrl, got something else "
+            f"({kind}); check that auth_url is ProHandel's"
+        )
+
+    def _checked(self, place: str, access: str, lifetime: float, refresh: str, host: str) -> Tokens:
         if not all(token.isascii() and token.isprintable() for token in (access, refresh)):
-            raise MalformedPage(f"{answer.place}: expected tokens of plain characters, got others")
-        self._check_host(host, answer.place)
+            raise MalformedPage(f"{place}: expected tokens of plain characters, got others")
+        self._check_host(host, place)
         margin = min(MARGIN_SECONDS, lifetime / 2)
         return Tokens(host + API_PATH, access, refresh, self._connection.patience.clock() + lifetime - margin)
 
@@ -118,6 +120,14 @@ class TokenKeeper:
             raise MalformedPage(f"{place}: expected a serverUrl as http(s)://HOST, got something else")
         if url.scheme == "http" and self._source.auth_url.startswith("https://"):
             raise MalformedPage(f"{place}: the serverUrl is not https; the token would travel open")
+
+
+def _told(raw: bytearray) -> tuple[str, float, str, str]:
+    """Access token, its lifetime in seconds, refresh token, the merchant's host."""
+    body: Any = orjson.loads(raw)
+    pair = body["token"]
+    access, lifetime = str(pair["token"]["value"]), float(pair["token"]["expiresIn"])
+    return access, lifetime, str(pair["refreshToken"]["value"]), str(body["serverUrl"]).rstrip("/")
 
 
 def _place(reference: SecretRef) -> str:

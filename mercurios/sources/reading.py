@@ -64,22 +64,24 @@ def _booleans(values: _Column, _kinds: set[type]) -> pl.Series:
 
 def _numbers(values: _Column, _kinds: set[type]) -> pl.Series | None:
     column = pl.Series(values, dtype=pl.Float64)
-    return column if column.is_finite().all() else None
+    return column if math.isfinite(column.sum()) else None
 
 
 def _integers(values: _Column, kinds: set[type]) -> pl.Series | None:
     if kinds != {float}:
         return pl.Series(values, dtype=pl.Int64)
     column = pl.Series(values, dtype=pl.Float64)
-    is_whole = (column == column.floor()) & (column.abs() <= EXACT)
-    return column.cast(pl.Int64) if is_whole.all() else None
+    whole = column.cast(pl.Int64)
+    is_exact = whole.is_between(-EXACT, EXACT).all() and (whole == column).all()
+    return whole if is_exact else None
 
 
 def _moments(values: _Column, _kinds: set[type]) -> pl.Series | None:
-    column = pl.Series(values, dtype=pl.String)
-    if not column.str.contains(f"^{MOMENT}$").all():
-        return None
-    return column.str.slice(0, _MICROSECONDS).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us")
+    text = pl.col("moment").str
+    moments = text.slice(0, _MICROSECONDS).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us")
+    frame = pl.DataFrame({"moment": values}, {"moment": pl.String})
+    frame = frame.select(moments, is_sound=text.contains(f"^{MOMENT}$").all())  # one query: each has its price
+    return frame["moment"] if frame["is_sound"].all() else None
 
 
 _EXPECTED: Mapping[Kind, set[type]] = {

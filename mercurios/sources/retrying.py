@@ -86,7 +86,7 @@ def persist(
     try:
         return retrying(attempt)
     except Again as again:
-        raise (TooHeavy() if may_shrink and again.is_heavy else again.error) from again.__cause__
+        raise (TooHeavy() if may_shrink and again.is_heavy else again.error) from None
 
 
 def _wait(patience: Patience) -> Callable[[RetryCallState], float]:

@@ -12,7 +12,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -29,7 +29,7 @@ SUFFIXES = (".csv", ".parquet", ".xlsx")
 _DELIMITERS = ";,\t|"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CHUNK_BYTES = 1 << 20
-_ODD = (OSError, ValueError, TypeError, LookupError)
+_ODD = (OSError, ValueError, TypeError, LookupError, OverflowError, pl.exceptions.PanicException)
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,12 @@ class _Csv:
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, self._encoding, newline="")
         try:
-            yield text
-        except UnicodeDecodeError:
-            raise SourceError(f"{self._name} is neither UTF-8, UTF-16 nor Windows-1252; write it again") from None
+            with suppress(UnicodeDecodeError):  # which holds a piece of the file
+                yield text
+                return
         finally:
             text.detach()
+        raise SourceError(f"{self._name} is neither UTF-8, UTF-16 nor Windows-1252; write it again")
 
 
 def _score(header: str, delimiter: str, known: frozenset[str]) -> tuple[int, int]:
@@ -168,13 +169,14 @@ class _Parquet:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._name = name
-        with _readable(name):
+        with readable(name):
             self._table = pq.ParquetFile(file)
         self.names = tuple(each.strip() for each in self._table.schema_arrow.names)
 
     def slices(self, rows: int) -> Iterator[Slice]:
-        with _readable(self._name):
+        with readable(self._name):
             for batch in self._table.iter_batches(batch_size=rows):
+                batch.validate(full=True)
                 columns = [pl.Series(f"{place}", column) for place, column in enumerate(batch.columns)]
                 yield Slice(pl.DataFrame(columns))
 
@@ -184,7 +186,7 @@ class _Excel:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         file.seek(0)
-        with _readable(name):
+        with readable(name):
             frame = pl.read_excel(file.read(), infer_schema_length=None, raise_if_empty=False)
         named = [each for each in frame.columns if not (each.startswith("__UNNAMED__") and frame[each].is_null().all())]
         self.names = tuple(each.strip() for each in named)
@@ -198,12 +200,14 @@ class _Excel:
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
+    """Raise SourceError naming the file for whatever a reader may raise of what is in it."""
     try:
         yield
+        return
     except (pa.ArrowException, pl.exceptions.PolarsError, fastexcel.FastExcelError, *_ODD) as error:
-        kind = PurePosixPath(name).suffix[1:]
-        raise SourceError(
-            f"{name} cannot be read as {kind} ({type(error).__name__}): it is cut off, still being written, or "
-            "something else; write it again, or move it away"
-        ) from error
+        failure = type(error).__name__
+    raise SourceError(  # outside: the error may quote what is in the file
+        f"{name} cannot be read as {PurePosixPath(name).suffix[1:]} ({failure}): it is cut off, still being written, "
+        "or something else; write it again, or move it away"
+    )

@@ -17,6 +17,7 @@ from mercurios.sources.german import Separator, moments, numbers, truths
 from mercurios.sources.tabular import plain
 
 _CODES = frozenset({Kind.TEXT, Kind.CODE})
+_EPOCH = date(1970, 1, 1)
 
 
 def values_of(column: pl.Series, field: Field | None, separator: Separator | None, zone: ZoneInfo) -> list[object]:
@@ -79,11 +80,22 @@ def _from_records(text: pl.Series, field: Field | None, zone: ZoneInfo) -> list[
 
 
 def _iso(column: pl.Series, zone: ZoneInfo) -> pl.Series:
-    """ISO texts, local time, without a fraction of zero."""
+    """ISO texts, local time, without a fraction of zero; of what no calendar has, the number it is."""
+    numbers_ = column.to_physical().cast(pl.Int64)
+    is_known = numbers_.is_between(*_calendar(column.dtype))
+    column = column.set(~is_known, None)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         column = column.dt.convert_time_zone(zone.key).dt.replace_time_zone(None)
-    moments_ = column.cast(pl.Datetime("us"))
-    return moments_.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000")
+    texts = column.cast(pl.Datetime("us")).dt.to_string("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000")
+    return texts.zip_with(is_known.fill_null(True), numbers_.cast(pl.String))
+
+
+def _calendar(dtype: pl.DataType) -> tuple[int, int]:
+    """First and last number of a date or moment that has a year of four digits, whatever the zone."""
+    unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else None
+    a_day = {None: 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}[unit]
+    first, last = ((day - _EPOCH).days * a_day for day in (date(1000, 1, 2), date(9999, 12, 30)))
+    return max(first, -(2**63)), min(last, 2**63 - 1)
 
 
 def _jsonable(value: object, contract: Contract | None, zone: ZoneInfo) -> object:

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TENANT_ID = re.compile(r"[a-z][a-z0-9_]{0,31}")
 PAGING = ("page", "pagesize")
 """Query parameters of every request."""
+LARGEST_TAX_NUMBER = 999
 FEWEST_CALLS = 2
 """A login and a page: a run of fewer calls would never get anywhere."""
 
@@ -44,11 +46,12 @@ def parse_tenant(text: str, folder: Path) -> Tenant:
 
     What stands in the file is not repeated where it could be a secret.
     """
+    raw = _mapping(text)
     try:
-        return _tenant(_TenantFile.model_validate(_mapping(text), context=folder))
+        return _tenant(_TenantFile.model_validate(raw, context=folder))
     except ValidationError as error:
-        told = (_told(one) for one in error.errors(include_url=False, include_input=False))
-        raise ConfigError("; ".join(dict.fromkeys(told))) from None  # pydantic's own text would quote what came
+        told = [_told(one) for one in error.errors(include_url=False, include_input=False)]
+    raise ConfigError("; ".join(dict.fromkeys(told)))  # outside: pydantic's error holds what came
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,14 +68,20 @@ class _Loader(yaml.SafeLoader):
 def _mapping(text: str) -> dict[str, object]:
     try:
         raw = yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.MarkedYAMLError as error:  # its text would quote the line, and the line may hold a secret
+    except yaml.MarkedYAMLError as error:  # it quotes the line, and the line may hold a secret
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"the tenant file is no YAML: {_unquoted(error.problem)} in line {line}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"the tenant file is no YAML ({type(error).__name__})") from None
-    if not isinstance(raw, dict):
+        problem = f": {_unquoted(error.problem)} in line {line}"
+    except (yaml.YAMLError, RecursionError, *_ODD) as error:
+        problem = f" ({type(error).__name__})"
+    else:
+        if isinstance(raw, dict) and set(map(type, raw)) <= {str}:
+            return raw
         raise ConfigError("a tenant file holds a mapping with id, name, currency, time_zone, locale, vat_rates, source")
-    return raw
+    raise ConfigError(f"the tenant file is no YAML{problem}")
+
+
+_ODD = (ValueError, LookupError, AttributeError)
+"""What PyYAML raises for a value that is not what its tag says."""
 
 
 def _unquoted(problem: str | None) -> str:
@@ -156,7 +165,13 @@ def _parameter(text: str) -> str:
     return text
 
 
-_Text = Annotated[str, Field(min_length=1, max_length=200)]
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected one line of printable characters")
+    return text
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 _Reference = Annotated[SecretRef, BeforeValidator(_reference)]
 _Parameter = Annotated[str, AfterValidator(_parameter)]
 
@@ -220,7 +235,7 @@ class _TenantFile(_Strict):
     currency: Annotated[str, AfterValidator(_currency)]
     time_zone: Annotated[str, AfterValidator(_time_zone)]
     locale: Annotated[str, AfterValidator(_locale)] = "de"
-    vat_rates: dict[int, Annotated[float, AfterValidator(_rate)]]
+    vat_rates: dict[Annotated[int, Field(ge=0, le=LARGEST_TAX_NUMBER)], Annotated[float, AfterValidator(_rate)]]
     source: _SourcePart
     sla: _SlaPart = _SlaPart()
 
@@ -239,7 +254,7 @@ def _source(part: _ProHandelPart | _FilesPart) -> ProHandelSource | FilesSource:
 
 def _told(error: ErrorDetails) -> str:
     """One problem in our words; `source` is a union, so its path also names which kind it was read as."""
-    path = [str(part) for part in error["loc"]]
+    path = [str(part) for part in error["loc"]] or ["the tenant file"]
     known: type[BaseModel] = _TenantFile
     if path[0] == "source" and len(path) > 1:
         known = _KINDS[path.pop(1)]
@@ -288,10 +303,9 @@ def read_tenant(path: Path) -> Tenant:
 
 def tenant_text(path: Path) -> str:
     """The text of a tenant file; raises ConfigError when it is none."""
-    try:
+    with suppress(UnicodeDecodeError):  # which holds the text
         return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError("the tenant file is no UTF-8 text") from None
+    raise ConfigError("the tenant file is no UTF-8 text")
 
 
 def anchored(text: str, folder: Path) -> str:

@@ -25,7 +25,7 @@ from mercurios.errors import WarehouseError
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MOMENT = pa.timestamp("us")
 BATCH_ID, EXTRACTED_AT, ROW_HASH, SEQUENCE = "_batch_id", "_extracted_at", "_row_hash", "_seq"
-DELETED_AT, VARIANT, KEY_HASH = "_deleted_at", "_variant", "_key_hash"
+DELETED_AT, VARIANT, KEY_HASH = "_deleted_at", "_variant", "_key_xxh3"
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def raw_table(name: str, key: str, columns: dict[str, pa.DataType]) -> TableSpec
     """Declare a table that batches are merged into.
 
     After its own columns come: _variant (JSON object of fields no contract names), _batch_id and _extracted_at (who
-    wrote the row as it is), _row_hash, _key_hash (64 bits of the key, so that a key is looked for without reading
-    texts), and _deleted_at (UTC; null while the record is alive).
+    wrote the row as it is), _row_hash (BLAKE3), _key_xxh3 (64 bits of the key, so that a key is looked for without
+    reading texts), and _deleted_at (UTC; null while the record is alive).
     """
     meta = {
         VARIANT: pa.string(),

@@ -19,6 +19,9 @@ from mercurios.warehouse.engine import Row
 from mercurios.warehouse.sql import SqlWarehouse
 
 SCHEME = "duckdb:///"
+MEMORY_MB = 150
+BYTES_A_ROW = 40
+"""What DuckDB cannot spill of a row that waits in a temporary table, and joins of such rows need."""
 _CHUNK = "_arriving"
 
 
@@ -39,15 +42,16 @@ class DuckDBWarehouse(SqlWarehouse):
     def __init__(self, connection: duckdb.DuckDBPyConnection, place: str) -> None:
         self._connection = connection
         self._place = place
+        self._memory_mb = 0
 
     def __repr__(self) -> str:
         return f"DuckDBWarehouse({self._place!r})"
 
     @classmethod
-    def open(cls, url: str, *, read_only: bool = False, memory: str = "150MB") -> "DuckDBWarehouse":
+    def open(cls, url: str, *, read_only: bool = False, memory_mb: int = MEMORY_MB) -> "DuckDBWarehouse":
         """Open or create the file of the URL; its folder is made for this user alone.
 
-        memory: what DuckDB may hold before it spills beside the file.
+        memory_mb: what DuckDB may hold before it spills beside the file; from some 2.5 million rows in a batch on more.
         Raises WarehouseBusy while another process writes, WarehouseError when the file cannot be opened.
         """
         place = path_of(url)
@@ -58,8 +62,9 @@ class DuckDBWarehouse(SqlWarehouse):
         except duckdb.Error as error:
             raise _opening_failed(place, error) from error
         warehouse = cls(connection, place)
-        for setting in (f"memory_limit = '{memory}'", "autoinstall_known_extensions = false", "TimeZone = 'UTC'"):
+        for setting in ("autoinstall_known_extensions = false", "TimeZone = 'UTC'"):
             warehouse._run(f"set {setting}")  # not at connect: dbt may hold the file open in this process, with others
+        warehouse._allow(memory_mb)
         return warehouse
 
     def close(self) -> None:
@@ -81,13 +86,19 @@ class DuckDBWarehouse(SqlWarehouse):
         self._connection.register(_CHUNK, arriving.reader())
         try:
             with self._translated():
-                self._connection.execute(f"insert into {table} by name from {_CHUNK}")
+                (rows,) = self._connection.execute(f"insert into {table} by name from {_CHUNK}").fetchall()[0]
+                self._allow(rows * BYTES_A_ROW // 10**6)
         except WarehouseError:
             if arriving.failure is not None:  # DuckDB repeats it as its own
                 raise arriving.failure from None
             raise
         finally:
             self._connection.unregister(_CHUNK)
+
+    def _allow(self, memory_mb: int) -> None:
+        if memory_mb > self._memory_mb:
+            self._run(f"set memory_limit = '{memory_mb}MB'")
+            self._memory_mb = memory_mb
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -52,15 +52,15 @@ class Engine(ABC):
     def _number(self, statement: str, parameters: Sequence[object] = ()) -> int:
         return int(self._run(statement, parameters)[0][0])
 
-    def _create_staged(self, name: str, table: TableSpec) -> None:
-        types = {field.name: self.types[field.type] for field in table.columns}
-        self._run(statements.create_staged(name, table, types))
+    def _create_staged(self, name: str, columns: pa.Schema) -> None:
+        """Create a table of this connection with these columns and the place of arrival."""
+        self._run(statements.create_staged(name, {field.name: self.types[field.type] for field in columns}))
 
     @contextmanager
     def _staged(self, table: TableSpec, rows: pa.Table) -> Iterator[str]:
         """Put rows aside in a table of this connection; yields its name."""
         name = f"aside_{table.name.replace('.', '_')}"
-        self._create_staged(name, table)
+        self._create_staged(name, table.columns)
         try:
             self._append(name, [rows])
             yield name

@@ -16,7 +16,7 @@ from mercurios.errors import BatchMismatch, WarehouseError
 from mercurios.warehouse import BATCHES, QUARANTINE, Batch, Counts, Rejected, TableSpec, merging, quarantine, statements
 from mercurios.warehouse.engine import Engine
 from mercurios.warehouse.merging import Part
-from mercurios.warehouse.rows import gathered, quarantine_rows, stamped, utc
+from mercurios.warehouse.rows import brought, gathered, quarantine_rows, stamped, utc
 
 WAITING_REJECTS = 5_000
 """Rejected records held before they are put aside together."""
@@ -33,17 +33,23 @@ class SqlLoad:
         self._at = utc(batch.started_at).isoformat()
         self._rows = f"staged_{batch.table.name.partition('.')[2]}"
         self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
+        self._new = f"new_{batch.table.name.partition('.')[2]}"
         self._staged = self._rejected = 0
         self._waiting: list[Rejected] = []
+        self._has_rows = True
+        self._gone: int | None = None  # as long as nothing is staged or rejected after it was counted
 
     def open(self) -> None:
         """Create the staged tables, empty."""
-        self._engine._create_staged(self._rows, self._batch.table)
-        self._engine._create_staged(self._rejects, QUARANTINE)
+        count = statements.count(self._batch.table.name, "tenant_id")
+        self._has_rows = self._engine._number(count, (self._batch.tenant_id,)) > 0
+        self._engine._create_staged(self._rows, brought(self._batch.table))
+        self._engine._create_staged(self._rejects, QUARANTINE.columns)
+        self._engine._create_staged(self._new, pa.schema([]))
 
     def drop(self) -> None:
         """Drop the staged tables."""
-        for name in (self._rows, self._rejects):
+        for name in (self._rows, self._rejects, self._new):
             self._engine._run(statements.drop(name))
 
     def stage(self, chunks: Iterable[pa.Table]) -> None:
@@ -65,17 +71,17 @@ class SqlLoad:
         self._put_rejects()
         if (part := self._deletable()) is None or self._batch.scope is None:
             return 0
-        rows = merging.count_gone(self._batch.table, self._rows, self._rejects, part)
+        number, batch = self._engine._number, self._batch
+        self._gone = 0
+        for staged, some in self._slices(part) if self._has_rows else ():
+            self._gone += number(merging.count_gone(batch.table, staged, self._rejects, some), some.values)
         held = quarantine.count_gone(self._rows, self._rejects, self._batch.scope)
-        owner = (self._batch.tenant_id, self._batch.entity)
-        number = self._engine._number
-        return number(rows, part.values) + number(held, (*owner, *quarantine.bounds(self._batch.scope)))
+        return self._gone + number(held, (batch.tenant_id, batch.entity, *quarantine.bounds(batch.scope)))
 
     def met(self) -> int:
         """Number of different records that were staged or rejected."""
         self._put_rejects()
-        number = self._engine._number
-        return number(merging.distinct_keys(self._rows)) + number(quarantine.distinct_records(self._rejects))
+        return self._keys() + self._engine._number(quarantine.distinct_records(self._rejects))
 
     def commit(
         self,
@@ -99,7 +105,6 @@ class SqlLoad:
             ]
             stack.enter_context(self._engine._transaction())
             counts = self._merge(extracted, deletes)
-            self._quarantine(counts.quarantined, deletes)
             self._take_snapshot()
             self._account(counts, finished_at)
             for table, name in asides:
@@ -107,6 +112,7 @@ class SqlLoad:
         return counts
 
     def _stamped(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        self._gone = None
         for frame in gathered(self._batch.table, chunks):
             yield stamped(self._batch, frame, self._staged)
             self._staged += frame.height
@@ -116,17 +122,19 @@ class SqlLoad:
             self._engine._append(self._rejects, [quarantine_rows(self._batch, self._waiting, self._rejected)])
             self._rejected += len(self._waiting)
             self._waiting = []
+            self._gone = None
 
     def _merge(self, extracted: int, deletes: bool) -> Counts:
-        run, table = self._engine._number, self._batch.table
+        run, table, batch_id = self._engine._number, self._batch.table, self._batch.batch_id
         loaded, quarantined = run(statements.count(self._rows)), run(statements.count(self._rejects))
         if extracted != loaded + quarantined:
             raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
         duplicates = self._drop_duplicates(loaded)
-        part = self._searched()
-        updated = run(merging.drop_changed(self._batch, self._rows, part, self._engine.address), part.values)
-        written = run(merging.insert_missing(table, self._rows, part, self._day), part.values)
         deleted = self._delete_gone() if deletes else 0
+        self._quarantine(quarantined, deletes)
+        updated, new = self._make_way() if self._has_rows else (0, loaded - duplicates)
+        insert = merging.insert(self._batch, self._rows, self._new if new < loaded - duplicates else None)
+        written = run(insert, (self._batch.tenant_id, batch_id, self._at, self._at))
         self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
         return Counts(
             extracted=extracted,
@@ -139,19 +147,36 @@ class SqlLoad:
             deleted=deleted,
         )
 
+    def _make_way(self) -> tuple[int, int]:
+        """Drop rows that staged ones replace, note which staged ones are to be written; returns how many of both."""
+        run, updated, new = self._engine._number, 0, 0
+        for staged, part in self._slices(self._searched()):
+            updated += run(merging.drop_changed(self._batch, staged, part, self._engine.address), part.values)
+            new += run(merging.find_new(self._batch, staged, part, self._new), part.values)
+        return updated, new
+
     def _drop_duplicates(self, loaded: int) -> int:
-        if self._engine._number(merging.distinct_keys(self._rows)) == loaded:
+        if self._keys() == loaded:
             return 0
-        return self._engine._number(merging.keep_newest(self._batch, self._rows))
+        run, batch = self._engine._number, self._batch
+        return sum(run(merging.keep_newest(batch, self._rows, staged)) for staged, _ in self._slices())
+
+    def _keys(self) -> int:
+        return sum(self._engine._number(merging.distinct_keys(staged)) for staged, _ in self._slices())
+
+    def _slices(self, part: Part | None = None) -> Iterator[tuple[str, Part]]:
+        return merging.slices(self._rows, self._staged, part or merging.whole(self._batch.tenant_id))
 
     def _searched(self) -> Part:
         """Where the staged keys are in the table already: in a few days, as a rule, where rows have no address.
 
-        The scope does not tell, as a record may have moved to another day.
+        The scope does not tell, as a record may have moved to another day. Of a large batch the keys may be anywhere.
         """
+        everything = merging.whole(self._batch.tenant_id)
+        if self._staged > merging.SLICE_ROWS:
+            return everything
         if address := self._engine.address:
             return merging.addressed(self._batch.table, self._rows, address, self._batch.tenant_id)
-        everything = merging.whole(self._batch.tenant_id)
         if not self._day:
             return everything
         extent = merging.extent(self._batch.table, self._rows, self._day, everything)
@@ -165,10 +190,14 @@ class SqlLoad:
         return merging.within(self._batch.tenant_id, self._batch.scope)
 
     def _delete_gone(self) -> int:
-        if (part := self._deletable()) is None:
+        if self._gone == 0 or (part := self._deletable()) is None:
             return 0
-        statement = merging.delete_gone(self._batch.table, self._rows, self._rejects, part)
-        return self._engine._number(statement, (self._at, self._at, self._batch.batch_id, *part.values))
+        number, batch = self._engine._number, self._batch
+        stamps = (self._at, self._at, batch.batch_id)
+        return sum(
+            number(merging.delete_gone(batch.table, staged, self._rejects, some), (*stamps, *some.values))
+            for staged, some in self._slices(part)
+        )
 
     def _quarantine(self, rejected: int, deletes: bool) -> None:
         batch, run = self._batch, self._engine._number

@@ -3,6 +3,7 @@
 run(drop_changed(SALES, "staged", part), part.values)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from string import Template
@@ -19,7 +20,6 @@ from mercurios.warehouse import (
     Snapshot,
     TableSpec,
 )
-from mercurios.warehouse.statements import same_key
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,24 @@ def between(tenant_id: str, column: str, first: datetime | None, last: datetime 
     )
 
 
+SLICE_ROWS = 500_000
+"""Staged rows that a statement joins at once: some 50 MB of keys."""
+
+
+def slices(staged: str, rows: int, part: Part) -> Iterator[tuple[str, Part]]:
+    """Staged rows, and a part, by the hash of their keys: so many slices that each can be joined in little memory.
+
+    rows: number of the staged ones. One after the other the slices amount to the whole.
+    """
+    number = -(-rows // SLICE_ROWS)
+    if number <= 1:
+        yield staged, part
+        return
+    for place in range(number):
+        mine = f"{KEY_HASH} % {number} in ({place}, {place - number})"  # a negative hash leaves a negative rest
+        yield _SLICE.substitute(staged=staged, mine=mine), Part(f"{part.condition} and $t.{mine}", part.values)
+
+
 def addressed(table: TableSpec, staged: str, address: str, tenant_id: str) -> Part:
     """The rows with the hash of a staged key, by their address: eight bytes a row are read, and of these few the rest.
 
@@ -63,6 +81,7 @@ def addressed(table: TableSpec, staged: str, address: str, tenant_id: str) -> Pa
     return Part(condition, (tenant_id,))
 
 
+_SLICE = Template("(select * from $staged where $mine)")
 _ADDRESSED = Template("""
     $t.$address in (
         select h.$address from $target as h where h.tenant_id = ? and h.$hash in (select $hash from $staged)
@@ -71,7 +90,7 @@ _ADDRESSED = Template("""
 _DISTINCT = Template("select count(distinct $hash) from $staged")
 # Windows over all rows of a large batch cost more than the merge: only keys that come more than once are ranked.
 _KEEP_NEWEST = Template("""
-    delete from $staged where $seq in (
+    delete from $whole where $seq in (
         select $seq
         from $staged
         where $hash in (select $hash from $staged group by $hash having count(*) > 1)
@@ -86,7 +105,7 @@ _EXTENT = Template("""
 _DROP_CHANGED = Template("""
     delete from $target using $staged as s
     where $part and $on
-        and ($target.$row <> s.$row or ($target.$deleted is null) <> (s.$deleted is null)) and $newer
+        and ($target.$row <> s.$row or ($target.$deleted is null) = $is_dead) and $newer
 """)
 # What is met is read first: joined at once, DuckDB would read keys and hashes of the whole table.
 _DROP_CHANGED_BY_ADDRESS = Template("""
@@ -96,16 +115,15 @@ _DROP_CHANGED_BY_ADDRESS = Template("""
         )
         select t.place
         from met as t join $staged as s on $on
-        where (t.$row <> s.$row or (t.$deleted is null) <> (s.$deleted is null)) and $newer
+        where (t.$row <> s.$row or (t.$deleted is null) = $is_dead) and $newer
     )
 """)
-_INSERT_MISSING = Template("""
-    insert into $target ($columns)
-    select $values
-    from $staged as s
-    where not exists (select 1 from $target as t where $part and $on)
-    $order
+_FIND_NEW = Template("""
+    insert into $new ($seq)
+    select s.$seq from $staged as s where not exists (select 1 from $target as t where $part and $on)
 """)
+_INSERT = Template("insert into $target ($columns) select $values from $staged as s")
+_AT_NOTED_PLACES = Template(" where s.$seq in (select $seq from $new)")
 _GONE = """
     $part and $t.$deleted is null
         and not exists (select 1 from $staged as s where $on)
@@ -136,10 +154,15 @@ def distinct_keys(staged: str) -> str:
     return _DISTINCT.substitute(staged=staged, hash=KEY_HASH)
 
 
-def keep_newest(batch: Batch, staged: str) -> str:
-    """Of rows with the same key keep the one changed last, and of several such the one that came last."""
+def keep_newest(batch: Batch, whole: str, staged: str) -> str:
+    """Of rows, in a slice of the whole, with the same key keep the one changed last, of several such the latest."""
     return _KEEP_NEWEST.substitute(
-        staged=staged, key=", ".join(batch.table.key), hash=KEY_HASH, seq=SEQUENCE, newest=_newest(batch, SEQUENCE)
+        whole=whole,
+        staged=staged,
+        key=", ".join(_own_key(batch.table)),
+        hash=KEY_HASH,
+        seq=SEQUENCE,
+        newest=_newest(batch, SEQUENCE),
     )
 
 
@@ -155,16 +178,17 @@ def drop_changed(batch: Batch, staged: str, part: Part, address: str | None = No
     """Drop rows of the part that are staged with another hash, or dead and staged alive, or the other way round."""
     table = batch.table
     template, name = (_DROP_CHANGED_BY_ADDRESS, "t") if address else (_DROP_CHANGED, table.name)
-    columns = dict.fromkeys((*table.key, *([batch.changed_column] if batch.changed_column else [])))
+    columns = dict.fromkeys((*_own_key(table), *([batch.changed_column] if batch.changed_column else [])))
     return template.substitute(
         target=table.name,
         staged=staged,
         address=address,
         columns=", ".join(f"t.{column}" for column in columns),
         part=part.of(name),
-        on=same_key(table, name),
+        on=_same_key(table, name),
         row=ROW_HASH,
         deleted=DELETED_AT,
+        is_dead=_is_dead(batch),
         newer=_newer(batch, name),
     )
 
@@ -177,23 +201,44 @@ def _newer(batch: Batch, name: str) -> str:
     return f"coalesce(case when {name}.{DELETED_AT} is null then {alive} else {dead} end, 1 = 1)"
 
 
-def insert_missing(table: TableSpec, staged: str, part: Part, order: str | None) -> str:
-    """Insert staged rows whose key the part does not have, in the order of a column.
+def find_new(batch: Batch, staged: str, part: Part, new: str) -> str:
+    """Note the places of staged rows whose key the part does not have."""
+    target, on = batch.table.name, _same_key(batch.table, "t")
+    return _FIND_NEW.substitute(new=new, seq=SEQUENCE, staged=staged, target=target, part=part.of("t"), on=on)
 
-    With `drop_changed` before it a merge, and rows that are alike stay as they are. Two statements of one transaction
-    rather than a MERGE, which the emulator cannot run in one. Pages come in any order: without ours the days would lie
-    scattered, and an engine could not skip those that a later batch does not ask for.
+
+def insert(batch: Batch, staged: str, new: str | None) -> str:
+    """Insert the staged rows at the places that were noted, or all; parameters: tenant, batch, moment (twice).
+
+    With `drop_changed` and `find_new` before it a merge, and rows that are alike stay as they are. Several statements
+    of one transaction rather than a MERGE, which the emulator cannot run in one; the joins read keys and hashes only.
     """
-    names = table.columns.names
-    return _INSERT_MISSING.substitute(
-        target=table.name,
-        staged=staged,
-        part=part.of("t"),
-        on=same_key(table),
-        columns=", ".join(names),
-        values=", ".join(f"s.{name}" for name in names),
-        order=f"order by s.{order}" if order else "",
+    stamps = {
+        "tenant_id": "?",
+        BATCH_ID: "?",
+        EXTRACTED_AT: "cast(? as timestamp)",
+        DELETED_AT: f"case when {_is_dead(batch)} then cast(? as timestamp) end",
+    }
+    values = stamps | {name: f"s.{name}" for name in batch.table.columns.names if name not in stamps}
+    columns = ", ".join(values.keys())
+    statement = _INSERT.substitute(
+        target=batch.table.name, columns=columns, values=", ".join(values.values()), staged=staged
     )
+    return statement + _AT_NOTED_PLACES.substitute(seq=SEQUENCE, new=new) if new else statement
+
+
+def _is_dead(batch: Batch) -> str:
+    """Whether the source marks a staged row as deleted."""
+    return f"coalesce(s.{batch.deleted_column}, 1 = 0)" if batch.deleted_column else "(1 = 0)"
+
+
+def _same_key(table: TableSpec, name: str) -> str:
+    return " and ".join(f"{name}.{column} = s.{column}" for column in _own_key(table))
+
+
+def _own_key(table: TableSpec) -> list[str]:
+    """The key within a tenant, as all rows of a batch are one tenant's."""
+    return [column for column in table.key if column != "tenant_id"]
 
 
 def count_gone(table: TableSpec, staged: str, rejected: str, part: Part) -> str:
@@ -241,5 +286,5 @@ def _newest(batch: Batch, *ties: str) -> str:
 
 def _gone(table: TableSpec, name: str, staged: str, rejected: str, part: Part) -> str:
     return Template(_GONE).substitute(
-        t=name, part=part.of(name), on=same_key(table, name), staged=staged, rejected=rejected, deleted=DELETED_AT
+        t=name, part=part.of(name), on=_same_key(table, name), staged=staged, rejected=rejected, deleted=DELETED_AT
     )

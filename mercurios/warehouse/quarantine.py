@@ -43,7 +43,10 @@ _COUNT_GONE = Template("""
         and not exists (select 1 from $staged as s where s.id = $target.record_id)
 """)
 _COUNT_MET = Template("select count(*) from $target where tenant_id = ? and entity = ? and last_batch_id = ?")
-_LOADED = Template("record_id in (select s.id from $staged as s)")
+# Those staged that are open, and not the other way round: of all keys of a large batch an engine would make a table.
+_LOADED = Template("""record_id in (
+    select s.id from $staged as s where s.id in (select q.record_id from $target as q where q.resolved_by is null)
+)""")
 _REPLACED = Template("record_id in (select r.record_id from $rejected as r)")
 
 
@@ -91,7 +94,7 @@ def resolve(staged: str, rejected: str, scope: Scope | None) -> str:
 
     Parameters: batch, moment, tenant, entity, batch, and the bounds of the scope.
     """
-    gone = [_LOADED.substitute(staged=staged), _REPLACED.substitute(rejected=rejected)]
+    gone = [_LOADED.substitute(staged=staged, target=QUARANTINE.name), _REPLACED.substitute(rejected=rejected)]
     if scope is not None:
         gone.append(_inside(scope))
     return _RESOLVE.substitute(target=QUARANTINE.name, open=_OPEN, gone=" or ".join(gone))

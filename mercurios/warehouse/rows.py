@@ -1,4 +1,4 @@
-"""Rows on their way into a warehouse: whose they are, which batch brought them, and hashes of key and content.
+"""Rows on their way into a warehouse: as declared, with hashes of key and content.
 
 stamped(batch, frame, first=0)
 """
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
+from polars_hash import CryptographicHashingNameSpace, NonCryptographicHashingNameSpace
 
 from mercurios.errors import WarehouseError
 from mercurios.warehouse import (
@@ -27,11 +27,11 @@ from mercurios.warehouse import (
     TableSpec,
 )
 
+ROW_HASH_DIGITS = 32
 CHUNK_ROWS = 10_000
 """Rows that travel at a time: some 4 MB of sale lines."""
-_META = {"tenant_id", VARIANT, BATCH_ID, EXTRACTED_AT, ROW_HASH, KEY_HASH, DELETED_AT}
+_OF_BATCH = {"tenant_id", BATCH_ID, EXTRACTED_AT, DELETED_AT}
 _BETWEEN, _NULL = "\x1f", "\x00"
-_ROW, _KEY = blake2b(digest_size=16), blake2b(digest_size=8)  # a copy costs a third of a new one
 
 
 def utc(moment: datetime) -> datetime:
@@ -39,10 +39,14 @@ def utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
+def brought(table: TableSpec) -> pa.Schema:
+    """Columns in which the rows of a batch differ; the others are said once, when they are merged."""
+    return pa.schema([field for field in table.columns if field.name not in _OF_BATCH])
+
+
 def gathered(table: TableSpec, chunks: Iterable[pa.Table]) -> Iterator[pl.DataFrame]:
     """Chunks of any size as frames of some CHUNK_ROWS, with the columns that a batch brings, in the table's order."""
-    names = [name for name in table.columns.names if name not in _META] + [VARIANT]
-    schema = pl.Schema(pa.schema([table.columns.field(name) for name in names]))
+    schema = pl.Schema(pa.schema([field for field in brought(table) if field.name not in {ROW_HASH, KEY_HASH}]))
     waiting, rows = [], 0
     for chunk in chunks:
         for piece in _as_declared(table, schema, chunk).iter_slices(CHUNK_ROWS):
@@ -56,35 +60,36 @@ def gathered(table: TableSpec, chunks: Iterable[pa.Table]) -> Iterator[pl.DataFr
 
 
 def stamped(batch: Batch, frame: pl.DataFrame, first: int) -> pa.Table:
-    """Add tenant, batch, times, hashes and place in the batch (counting from `first`)."""
-    extracted_at = pl.lit(utc(batch.started_at)).dt.cast_time_unit("us")
-    deleted = pl.col(batch.deleted_column) if batch.deleted_column else pl.lit(False)
-    whole = frame.select(
-        pl.lit(batch.tenant_id).alias("tenant_id"),
-        pl.all(),
-        pl.lit(batch.batch_id).alias(BATCH_ID),
-        extracted_at.alias(EXTRACTED_AT),
-        pl.when(deleted).then(extracted_at).alias(DELETED_AT),
-        pl.int_range(first, first + frame.height, dtype=pl.Int64).alias(SEQUENCE),
-    )
-    return whole.with_columns(row_hashes(frame), key_hashes(whole, batch.table.key)).to_arrow()
+    """Add hashes and the place in the batch (counting from `first`)."""
+    place = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias(SEQUENCE)
+    key = [pl.lit(batch.tenant_id).alias("tenant_id"), *(name for name in batch.table.key if name != "tenant_id")]
+    keys = key_hashes(frame.select(key), batch.table.key)
+    return frame.with_columns(row_hashes(frame), keys, place).to_arrow()
 
 
 def row_hashes(frame: pl.DataFrame) -> pl.Series:
-    """128-bit hash of every row, as 32 hex digits; equal on every machine and for every warehouse.
+    """128 bits of the BLAKE3 hash of every row, as 32 hex digits; equal on every machine and for every warehouse.
 
     A row without _variant has the hash of its other columns, which it had before there was one.
     """
     line = pl.concat_str(_texts(frame, [name for name in frame.columns if name != VARIANT]), separator=_BETWEEN)
     if VARIANT in frame.columns:
         line = pl.concat_str(line, pl.concat_str(pl.lit(_BETWEEN), VARIANT).fill_null(""))
-    return pl.Series(ROW_HASH, [digest.hex() for digest in _digests(frame, line, _ROW)], dtype=pl.String)
+    return frame.select(_blake3(line).str.slice(0, ROW_HASH_DIGITS).alias(ROW_HASH)).to_series()
 
 
 def key_hashes(frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
-    """Signed 64-bit hash of every key; equal on every machine and for every warehouse."""
-    digests = _digests(frame, pl.concat_str(_texts(frame, key), separator=_BETWEEN), _KEY)
-    return pl.Series(KEY_HASH, np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64))
+    """Signed 64-bit XXH3 hash of every key; equal on every machine and for every warehouse."""
+    line = pl.concat_str(_texts(frame, key), separator=_BETWEEN)
+    return frame.select(_xxh3(line).reinterpret(signed=True).alias(KEY_HASH)).to_series()
+
+
+def _blake3(text: pl.Expr) -> pl.Expr:
+    return CryptographicHashingNameSpace(text).blake3()
+
+
+def _xxh3(text: pl.Expr) -> pl.Expr:
+    return NonCryptographicHashingNameSpace(text).xxh3_64()
 
 
 def quarantine_rows(batch: Batch, records: Sequence[Rejected], first: int) -> pa.Table:
@@ -148,15 +153,6 @@ def _texts(frame: pl.DataFrame, names: Sequence[str]) -> list[pl.Expr]:
 def _escaped(name: str) -> pl.Expr:
     column = pl.col(name).str.replace_all(_NULL, _NULL + _NULL, literal=True)
     return column.str.replace_all(_BETWEEN, _NULL + "\x01", literal=True)
-
-
-def _digests(frame: pl.DataFrame, line: pl.Expr, hasher: blake2b) -> list[bytes]:
-    digests = []
-    for text in frame.select(line.cast(pl.Binary)).to_series().to_list():
-        each = hasher.copy()
-        each.update(text)
-        digests.append(each.digest())
-    return digests
 
 
 def _record_hash(rejected: Rejected) -> str:

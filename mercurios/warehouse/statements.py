@@ -14,10 +14,10 @@ def create_table(table: TableSpec, types: dict[str, str]) -> str:
     return f"create table if not exists {table.name} ({', '.join(columns)})"
 
 
-def create_staged(name: str, table: TableSpec, types: dict[str, str]) -> str:
+def create_staged(name: str, types: dict[str, str]) -> str:
     """Create an empty table of this connection that takes rows in the order of their arrival."""
-    columns = [f"{column} {types[column]}" for column in table.columns.names]
-    return f"create or replace temporary table {name} ({', '.join(columns)}, {SEQUENCE} bigint)"
+    columns = [f"{column} {kind}" for column, kind in types.items()] + [f"{SEQUENCE} bigint"]
+    return f"create or replace temporary table {name} ({', '.join(columns)})"
 
 
 _DROP = Template("drop table if exists $target")
@@ -113,6 +113,6 @@ def hash_keys(table: TableSpec, staged: str) -> str:
     return _HASH_KEYS.substitute(target=table.name, staged=staged, hash=KEY_HASH, on=same_key(table, table.name))
 
 
-def same_key(table: TableSpec, target: str = "t") -> str:
+def same_key(table: TableSpec, target: str) -> str:
     """Condition that a row of the target and one of the staged table `s` have the same key."""
     return " and ".join(f"{target}.{name} = s.{name}" for name in table.key)

@@ -201,9 +201,9 @@ class _Reader:
                 beside=self._ledgers(cursor, notes),
             )
         self._cursor, self.read_last = cursor, head.window
-        pages = spool.progress.pages
+        entity, window, pages = self._contract.entity, str(head.window), spool.progress.pages
         spool.clear()
-        return BatchReport(self._contract.entity, str(head.window), pages, False, **asdict(counts), seconds=0.0)
+        return BatchReport(entity=entity, window=window, pages=pages, is_resumed=False, seconds=0.0, **asdict(counts))
 
     def _observed(self, withheld: int) -> list[Drift]:
         """How the batch differs from what was expected. Raises DriftStopped where the contract wants that.

@@ -4,28 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mercurios.sources.drift import Drift
+from mercurios.warehouse import Counts
 
 
-@dataclass(frozen=True)
-class BatchReport:
-    """One batch; counts add up as in `mercurios.warehouse.Counts`.
+@dataclass(frozen=True, kw_only=True)
+class BatchReport(Counts):
+    """One batch and what became of its records.
 
     window: what was read, e.g. `everything`, `days 2026-01-03/..` or `changes since 2026-01-01T10:00:00`.
-    is_resumed: whether its first pages were read by an earlier run.
+    is_resumed: whether its first pages were read by an earlier run. seconds: from its first page to its commit.
     """
 
     entity: str
     window: str
     pages: int
     is_resumed: bool
-    extracted: int
-    loaded: int
-    quarantined: int
-    inserted: int
-    updated: int
-    unchanged: int
-    duplicates: int
-    deleted: int
     seconds: float
 
 
