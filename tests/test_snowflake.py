@@ -100,8 +100,8 @@ def test_both_warehouses_hold_the_same_rows_after_the_same_runs(tmp_path: Path, 
 
 
 def test_money_of_a_mart_stays_decimal(snowflake: SnowflakeWarehouse) -> None:
-    snowflake._run("create schema if not exists marts")
-    snowflake._run("create table marts.sums as select cast(12345.67 as number(18, 2)) as revenue, 3 as branch")
+    snowflake.run("create schema if not exists marts")
+    snowflake.run("create table marts.sums as select cast(12345.67 as number(18, 2)) as revenue, 3 as branch")
     assert snowflake.table("marts.sums").to_pydict() == {"revenue": [Decimal("12345.67")], "branch": [3]}
     assert snowflake.table("marts.sums").schema.types == [pa.decimal128(18, 2), pa.int64()]
 
@@ -119,11 +119,11 @@ def test_many_chunks_are_one_copy_and_an_upload_that_broke_off_is_never_copied(
     with emulator.open("CHUNKS") as warehouse:
         warehouse.ensure(FACTS)
         with pytest.raises(SourceUnavailable):
-            warehouse._append(FACTS.name, chunks("a", "broken"))
-        run = warehouse._run
-        monkeypatch.setattr(warehouse, "_run", lambda text, values=(): statements.append(text) or run(text, values))
-        warehouse._append(FACTS.name, chunks("b", "c", "d"))
-        warehouse._append(FACTS.name, chunks())
+            warehouse.append(FACTS.name, chunks("a", "broken"))
+        run = warehouse.run
+        monkeypatch.setattr(warehouse, "run", lambda text, values=(): statements.append(text) or run(text, values))
+        warehouse.append(FACTS.name, chunks("b", "c", "d"))
+        warehouse.append(FACTS.name, chunks())
         assert sorted(warehouse.rows(FACTS, "north").to_pydict()["name"]) == ["b", "c", "d"]
     assert [text.split()[0] for text in statements[:4]] == ["put", "put", "put", "copy"]
     assert sum("copy into" in text for text in statements) == 1

@@ -264,7 +264,7 @@ def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(wareh
     load(warehouse, "south", rows(thing("a")))
     for table, columns in old.items():
         for column in sorted(columns):
-            warehouse._run(f"alter table {table.name} drop column {column}")  # type: ignore[attr-defined]
+            warehouse.run(f"alter table {table.name} drop column {column}")  # type: ignore[attr-defined]
     assert [batch.counts.deleted for batch in warehouse.batches()] == [0, 0]
     warehouse.ensure(THINGS)
     warehouse.ensure(THINGS)
@@ -379,7 +379,7 @@ def test_key_hashes_never_change_and_differ_by_tenant() -> None:
 class Appended(DuckDBWarehouse):
     """Remembers how many rows came at a time."""
 
-    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+    def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         self.sizes = []
 
         def counted() -> Iterator[pa.Table]:
@@ -387,7 +387,7 @@ class Appended(DuckDBWarehouse):
                 self.sizes.append(chunk.num_rows)
                 yield chunk
 
-        super()._append(table, counted())
+        super().append(table, counted())
 
 
 def test_chunks_of_any_size_travel_in_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,12 +439,12 @@ from datetime import date
 class Dying(DuckDBWarehouse):
     left = None
 
-    def _run(self, statement, parameters=()):
+    def run(self, statement, parameters=()):
         if self.left is not None:
             self.left -= 1
             if not self.left:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return super()._run(statement, parameters)
+        return super().run(statement, parameters)
 
 records = rows(thing("a", 2), *(thing(str(number)) for number in range(500)))
 facts = pa.table({"name": ["b"], "rate": [0.2]})
@@ -567,7 +567,7 @@ def test_duckdb_is_allowed_more_memory_for_more_rows(monkeypatch: pytest.MonkeyP
         for number, limit in ((1, "143.0 MiB"), (2, "190.7 MiB"), (1, "190.7 MiB")):
             facts = pa.table({"name": [str(place) for place in range(number)], "rate": [0.1] * number})
             warehouse.replace(FACTS, "north", facts)
-            assert warehouse._run("select current_setting('memory_limit')") == [(limit,)]
+            assert warehouse.run("select current_setting('memory_limit')") == [(limit,)]
 
 
 def test_an_empty_warehouse_has_no_batches() -> None:

@@ -63,7 +63,7 @@ class DuckDBWarehouse(SqlWarehouse):
             raise _opening_failed(place, error) from error
         warehouse = cls(connection, place)
         for setting in ("autoinstall_known_extensions = false", "TimeZone = 'UTC'"):
-            warehouse._run(f"set {setting}")  # not at connect: dbt may hold the file open in this process, with others
+            warehouse.run(f"set {setting}")  # not at connect: dbt may hold the file open in this process, with others
         warehouse._allow(memory_mb)
         return warehouse
 
@@ -71,15 +71,15 @@ class DuckDBWarehouse(SqlWarehouse):
         """Let go of the file."""
         self._connection.close()
 
-    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+    def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         with self._translated():
             return self._connection.execute(statement, list(parameters)).fetchall()
 
-    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
+    def fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         with self._translated():
             return self._connection.sql(statement, params=list(parameters)).to_arrow_table()
 
-    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+    def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         arriving = _Arriving(chunks)
         if arriving.schema is None:
             return
@@ -97,11 +97,11 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def _allow(self, memory_mb: int) -> None:
         if memory_mb > self._memory_mb:
-            self._run(f"set memory_limit = '{memory_mb}MB'")
+            self.run(f"set memory_limit = '{memory_mb}MB'")
             self._memory_mb = memory_mb
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         with self._translated():
             self._connection.begin()
         try:

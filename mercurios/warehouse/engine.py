@@ -27,53 +27,55 @@ class Engine(ABC):
     """The column that tells where a row lies, as long as a transaction lasts, in an engine that has one."""
 
     @abstractmethod
-    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+    def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Execute one statement with `?` bound and return its rows; raises WarehouseError.
 
         What changes rows returns one row that begins with their number.
         """
 
     @abstractmethod
-    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
+    def fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         """Execute one query and return its rows as Arrow, as the engine types them."""
 
     @abstractmethod
-    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+    def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         """Add rows in bulk, a chunk in memory at a time; columns are matched by name."""
 
     @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing for the statements of the block, none of which creates or drops a table."""
 
     @abstractmethod
     def close(self) -> None:
         """Let go of the connection."""
 
-    def _number(self, statement: str, parameters: Sequence[object] = ()) -> int:
-        return int(self._run(statement, parameters)[0][0])
+    def number(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        """The one number that a statement returns, or how many rows it changed."""
+        return int(self.run(statement, parameters)[0][0])
 
-    def _create_staged(self, name: str, columns: pa.Schema) -> None:
+    def create_staged(self, name: str, columns: pa.Schema) -> None:
         """Create a table of this connection with these columns and the place of arrival."""
-        self._run(statements.create_staged(name, {field.name: self.types[field.type] for field in columns}))
+        self.run(statements.create_staged(name, {field.name: self.types[field.type] for field in columns}))
 
     @contextmanager
-    def _staged(self, table: TableSpec, rows: pa.Table) -> Iterator[str]:
+    def staged(self, table: TableSpec, rows: pa.Table) -> Iterator[str]:
         """Put rows aside in a table of this connection; yields its name."""
         name = f"aside_{table.name.replace('.', '_')}"
-        self._create_staged(name, table.columns)
+        self.create_staged(name, table.columns)
         try:
-            self._append(name, [rows])
+            self.append(name, [rows])
             yield name
         finally:
-            self._run(statements.drop(name))
+            self.run(statements.drop(name))
 
-    def _aside(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> AbstractContextManager[str]:
+    def aside(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> AbstractContextManager[str]:
         """Put aside what replaces a tenant's rows of the same key; raises WarehouseError when a key comes twice."""
         whole = owned(table, tenant_id, rows)
         if whole.select(table.key).is_duplicated().any():
             raise WarehouseError(f"{table.name}: a key ({', '.join(table.key)}) comes twice; send each row once")
-        return self._staged(table, whole.to_arrow())
+        return self.staged(table, whole.to_arrow())
 
-    def _replace_rows(self, table: TableSpec, name: str) -> None:
+    def replace_rows(self, table: TableSpec, name: str) -> None:
+        """Make the rows of a staged table replace those of the same key."""
         for statement in statements.replace_rows(table, name):
-            self._run(statement)
+            self.run(statement)

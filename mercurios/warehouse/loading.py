@@ -33,7 +33,7 @@ class SqlLoad:
         self._at = utc(batch.started_at).isoformat()
         self._rows = f"staged_{batch.table.name.partition('.')[2]}"
         self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
-        self._new = f"new_{batch.table.name.partition('.')[2]}"
+        self._found = f"found_{batch.table.name.partition('.')[2]}"
         self._staged = self._rejected = 0
         self._waiting: list[Rejected] = []
         self._has_rows = True
@@ -42,19 +42,19 @@ class SqlLoad:
     def open(self) -> None:
         """Create the staged tables, empty."""
         count = statements.count(self._batch.table.name, "tenant_id")
-        self._has_rows = self._engine._number(count, (self._batch.tenant_id,)) > 0
-        self._engine._create_staged(self._rows, brought(self._batch.table))
-        self._engine._create_staged(self._rejects, QUARANTINE.columns)
-        self._engine._create_staged(self._new, pa.schema([]))
+        self._has_rows = self._engine.number(count, (self._batch.tenant_id,)) > 0
+        self._engine.create_staged(self._rows, brought(self._batch.table))
+        self._engine.create_staged(self._rejects, QUARANTINE.columns)
+        self._engine.create_staged(self._found, merging.FOUND)
 
     def drop(self) -> None:
         """Drop the staged tables."""
-        for name in (self._rows, self._rejects, self._new):
-            self._engine._run(statements.drop(name))
+        for name in (self._rows, self._rejects, self._found):
+            self._engine.run(statements.drop(name))
 
     def stage(self, chunks: Iterable[pa.Table]) -> None:
         """Put rows aside; columns are the table's own and _variant, without tenant_id and the other meta columns."""
-        self._engine._append(self._rows, self._stamped(chunks))
+        self._engine.append(self._rows, self._stamped(chunks))
 
     def reject(self, records: Sequence[Rejected]) -> None:
         """Put records aside for the quarantine."""
@@ -71,7 +71,7 @@ class SqlLoad:
         self._put_rejects()
         if (part := self._deletable()) is None or self._batch.scope is None:
             return 0
-        number, batch = self._engine._number, self._batch
+        number, batch = self._engine.number, self._batch
         self._gone = 0
         for staged, some in self._slices(part) if self._has_rows else ():
             self._gone += number(merging.count_gone(batch.table, staged, self._rejects, some), some.values)
@@ -81,7 +81,7 @@ class SqlLoad:
     def met(self) -> int:
         """Number of different records that were staged or rejected."""
         self._put_rejects()
-        return self._keys() + self._engine._number(quarantine.distinct_records(self._rejects))
+        return self._keys() + self._engine.number(quarantine.distinct_records(self._rejects))
 
     def commit(
         self,
@@ -100,15 +100,15 @@ class SqlLoad:
         self._put_rejects()
         with ExitStack() as stack:
             asides = [
-                (table, stack.enter_context(self._engine._aside(table, self._batch.tenant_id, rows)))
+                (table, stack.enter_context(self._engine.aside(table, self._batch.tenant_id, rows)))
                 for table, rows in (beside or {}).items()
             ]
-            stack.enter_context(self._engine._transaction())
+            stack.enter_context(self._engine.transaction())
             counts = self._merge(extracted, deletes)
             self._take_snapshot()
             self._account(counts, finished_at)
             for table, name in asides:
-                self._engine._replace_rows(table, name)
+                self._engine.replace_rows(table, name)
         return counts
 
     def _stamped(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -119,22 +119,20 @@ class SqlLoad:
 
     def _put_rejects(self) -> None:
         if self._waiting:
-            self._engine._append(self._rejects, [quarantine_rows(self._batch, self._waiting, self._rejected)])
+            self._engine.append(self._rejects, [quarantine_rows(self._batch, self._waiting, self._rejected)])
             self._rejected += len(self._waiting)
             self._waiting = []
             self._gone = None
 
     def _merge(self, extracted: int, deletes: bool) -> Counts:
-        run, table, batch_id = self._engine._number, self._batch.table, self._batch.batch_id
+        run, table = self._engine.number, self._batch.table
         loaded, quarantined = run(statements.count(self._rows)), run(statements.count(self._rejects))
         if extracted != loaded + quarantined:
             raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
         duplicates = self._drop_duplicates(loaded)
         deleted = self._delete_gone() if deletes else 0
         self._quarantine(quarantined, deletes)
-        updated, new = self._make_way() if self._has_rows else (0, loaded - duplicates)
-        insert = merging.insert(self._batch, self._rows, self._new if new < loaded - duplicates else None)
-        written = run(insert, (self._batch.tenant_id, batch_id, self._at, self._at))
+        updated, written = self._replace(loaded - duplicates)
         self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
         return Counts(
             extracted=extracted,
@@ -147,22 +145,29 @@ class SqlLoad:
             deleted=deleted,
         )
 
-    def _make_way(self) -> tuple[int, int]:
-        """Drop rows that staged ones replace, note which staged ones are to be written; returns how many of both."""
-        run, updated, new = self._engine._number, 0, 0
-        for staged, part in self._slices(self._searched()):
-            updated += run(merging.drop_changed(self._batch, staged, part, self._engine.address), part.values)
-            new += run(merging.find_new(self._batch, staged, part, self._new), part.values)
-        return updated, new
+    def _replace(self, staged: int) -> tuple[int, int]:
+        """Write the staged rows that are new or differ from those that are there; returns rows dropped and written."""
+        batch, run, address = self._batch, self._engine.number, self._engine.address
+        found = dropped = 0
+        if self._has_rows:
+            searched = self._searched()
+            for rows, part in self._slices(searched):
+                found += run(merging.find(batch, rows, part, self._found, address), part.values)
+            drop = merging.drop_found(batch, self._rows, searched, self._found, address)
+            dropped = run(drop, () if address else searched.values)
+        if staged == found - dropped:
+            return dropped, 0
+        insert = merging.insert(batch, self._rows, self._found if found > dropped else None)
+        return dropped, run(insert, (batch.tenant_id, batch.batch_id, self._at, self._at))
 
     def _drop_duplicates(self, loaded: int) -> int:
         if self._keys() == loaded:
             return 0
-        run, batch = self._engine._number, self._batch
+        run, batch = self._engine.number, self._batch
         return sum(run(merging.keep_newest(batch, self._rows, staged)) for staged, _ in self._slices())
 
     def _keys(self) -> int:
-        return sum(self._engine._number(merging.distinct_keys(staged)) for staged, _ in self._slices())
+        return sum(self._engine.number(merging.distinct_keys(staged)) for staged, _ in self._slices())
 
     def _slices(self, part: Part | None = None) -> Iterator[tuple[str, Part]]:
         return merging.slices(self._rows, self._staged, part or merging.whole(self._batch.tenant_id))
@@ -180,11 +185,11 @@ class SqlLoad:
         if not self._day:
             return everything
         extent = merging.extent(self._batch.table, self._rows, self._day, everything)
-        found, dated, first, last = self._engine._run(extent, everything.values)[0]
+        found, dated, first, last = self._engine.run(extent, everything.values)[0]
         return merging.between(self._batch.tenant_id, self._day, first, last) if found == dated else everything
 
     def _deletable(self) -> Part | None:
-        unnamed = self._engine._number(quarantine.unnamed(self._rejects))
+        unnamed = self._engine.number(quarantine.unnamed(self._rejects))
         if self._batch.scope is None or unnamed:
             return None
         return merging.within(self._batch.tenant_id, self._batch.scope)
@@ -192,7 +197,7 @@ class SqlLoad:
     def _delete_gone(self) -> int:
         if self._gone == 0 or (part := self._deletable()) is None:
             return 0
-        number, batch = self._engine._number, self._batch
+        number, batch = self._engine.number, self._batch
         stamps = (self._at, self._at, batch.batch_id)
         return sum(
             number(merging.delete_gone(batch.table, staged, self._rejects, some), (*stamps, *some.values))
@@ -200,7 +205,7 @@ class SqlLoad:
         )
 
     def _quarantine(self, rejected: int, deletes: bool) -> None:
-        batch, run = self._batch, self._engine._number
+        batch, run = self._batch, self._engine.number
         owner, now = (batch.tenant_id, batch.entity), (batch.batch_id, self._at)
         if rejected:
             if run(quarantine.distinct_records(self._rejects)) < rejected:
@@ -215,8 +220,8 @@ class SqlLoad:
     def _take_snapshot(self) -> None:
         if snapshot := self._batch.snapshot:
             day = snapshot.on.isoformat()
-            self._engine._run(merging.clear_day(snapshot), (self._batch.tenant_id, day))
-            self._engine._run(merging.take_day(snapshot, self._batch), (day, self._batch.tenant_id))
+            self._engine.run(merging.clear_day(snapshot), (self._batch.tenant_id, day))
+            self._engine.run(merging.take_day(snapshot, self._batch), (day, self._batch.tenant_id))
 
     def _account(self, counts: Counts, finished_at: datetime) -> None:
         batch = self._batch
@@ -228,10 +233,10 @@ class SqlLoad:
             "finished_at": utc(finished_at).isoformat(),
             "scope": batch.scope and str(batch.scope),
         }
-        self._engine._run(statements.account(), [values[name] for name in BATCHES.columns.names])
+        self._engine.run(statements.account(), [values[name] for name in BATCHES.columns.names])
 
     def _check(self, statement: str, values: tuple[str, ...], expected: int) -> None:
-        found = self._engine._number(statement, (*values, self._batch.batch_id))
+        found = self._engine.number(statement, (*values, self._batch.batch_id))
         if found != expected:
             raise self._mismatch(f"{expected} rows to write, but {found} carry the batch's name; is it used twice?")
 

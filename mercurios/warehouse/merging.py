@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from string import Template
 
+import pyarrow as pa
+
 from mercurios.warehouse import (
     BATCH_ID,
     DELETED_AT,
@@ -54,6 +56,9 @@ def between(tenant_id: str, column: str, first: datetime | None, last: datetime 
     )
 
 
+PLACE, GIVES_WAY = "_place", "_gives_way"
+FOUND = pa.schema([(PLACE, pa.int64()), (GIVES_WAY, pa.bool_())])
+"""Columns, beside the place of arrival, of the table that `find` fills."""
 SLICE_ROWS = 500_000
 """Staged rows that a statement joins at once: some 50 MB of keys."""
 
@@ -102,28 +107,26 @@ _EXTENT = Template("""
     from $target as t
     where $part and $hash in (select $hash from $staged)
 """)
-_DROP_CHANGED = Template("""
-    delete from $target using $staged as s
-    where $part and $on
-        and ($target.$row <> s.$row or ($target.$deleted is null) = $is_dead) and $newer
+_FIND = Template("""
+    insert into $found ($place, $seq, $way)
+    select null, s.$seq, $gives_way
+    from $target as t join $staged as s on $on
+    where $part
 """)
 # What is met is read first: joined at once, DuckDB would read keys and hashes of the whole table.
-_DROP_CHANGED_BY_ADDRESS = Template("""
-    delete from $target where $address in (
-        with met as materialized (
-            select t.$address as place, $columns, t.$row, t.$deleted from $target as t where $part
-        )
-        select t.place
-        from met as t join $staged as s on $on
-        where (t.$row <> s.$row or (t.$deleted is null) = $is_dead) and $newer
-    )
+_FIND_BY_ADDRESS = Template("""
+    insert into $found ($place, $seq, $way)
+    with met as materialized (select t.$address as place, $columns from $target as t where $part)
+    select t.place, s.$seq, $gives_way
+    from met as t join $staged as s on $on
 """)
-_FIND_NEW = Template("""
-    insert into $new ($seq)
-    select s.$seq from $staged as s where not exists (select 1 from $target as t where $part and $on)
+_DROP_FOUND = Template("""
+    delete from $target using $staged as s
+    where $part and $on and s.$seq in (select f.$seq from $found as f where f.$way)
 """)
+_DROP_FOUND_BY_ADDRESS = Template("delete from $target where $address in (select $place from $found where $way)")
 _INSERT = Template("insert into $target ($columns) select $values from $staged as s")
-_AT_NOTED_PLACES = Template(" where s.$seq in (select $seq from $new)")
+_NOT_KEPT = Template(" where not exists (select 1 from $found as f where f.$seq = s.$seq and not f.$way)")
 _GONE = """
     $part and $t.$deleted is null
         and not exists (select 1 from $staged as s where $on)
@@ -174,44 +177,57 @@ def extent(table: TableSpec, staged: str, column: str, part: Part) -> str:
     return _EXTENT.substitute(target=table.name, staged=staged, column=column, part=part.of("t"), hash=KEY_HASH)
 
 
-def drop_changed(batch: Batch, staged: str, part: Part, address: str | None = None) -> str:
-    """Drop rows of the part that are staged with another hash, or dead and staged alive, or the other way round."""
-    table = batch.table
-    template, name = (_DROP_CHANGED_BY_ADDRESS, "t") if address else (_DROP_CHANGED, table.name)
-    columns = dict.fromkeys((*_own_key(table), *([batch.changed_column] if batch.changed_column else [])))
-    return template.substitute(
+def find(batch: Batch, staged: str, part: Part, found: str, address: str | None = None) -> str:
+    """Note which staged rows the part has, where, and whether the row there gives way to the staged one.
+
+    A row gives way when it differs, or is dead and the staged one alive, or the other way round.
+    """
+    table, changed = batch.table, [batch.changed_column] if batch.changed_column else []
+    columns = dict.fromkeys((*_own_key(table), *changed, ROW_HASH, DELETED_AT))
+    return (_FIND_BY_ADDRESS if address else _FIND).substitute(
+        found=found,
+        place=PLACE,
+        seq=SEQUENCE,
+        way=GIVES_WAY,
+        gives_way=f"(t.{ROW_HASH} <> s.{ROW_HASH} or (t.{DELETED_AT} is null) = {_is_dead(batch)}) and {_newer(batch)}",
         target=table.name,
         staged=staged,
+        on=_same_key(table, "t"),
+        part=part.of("t"),
         address=address,
         columns=", ".join(f"t.{column}" for column in columns),
-        part=part.of(name),
-        on=_same_key(table, name),
-        row=ROW_HASH,
-        deleted=DELETED_AT,
-        is_dead=_is_dead(batch),
-        newer=_newer(batch, name),
     )
 
 
-def _newer(batch: Batch, name: str) -> str:
+def drop_found(batch: Batch, staged: str, part: Part, found: str, address: str | None = None) -> str:
+    """Drop the rows that were found to give way; parameters: the part's, where rows have no address."""
+    table = batch.table
+    return (_DROP_FOUND_BY_ADDRESS if address else _DROP_FOUND).substitute(
+        target=table.name,
+        staged=staged,
+        part=part.of(table.name),
+        on=_same_key(table, table.name),
+        found=found,
+        place=PLACE,
+        seq=SEQUENCE,
+        way=GIVES_WAY,
+        address=address,
+    )
+
+
+def _newer(batch: Batch) -> str:
     """Whether a staged row may take the place of a row: of a dead one only when it was changed since."""
     if batch.is_newest or not (changed := batch.changed_column):
         return "1 = 1"
-    alive, dead = f"s.{changed} >= {name}.{changed}", f"s.{changed} > {name}.{changed}"
-    return f"coalesce(case when {name}.{DELETED_AT} is null then {alive} else {dead} end, 1 = 1)"
+    alive, dead = f"s.{changed} >= t.{changed}", f"s.{changed} > t.{changed}"
+    return f"coalesce(case when t.{DELETED_AT} is null then {alive} else {dead} end, 1 = 1)"
 
 
-def find_new(batch: Batch, staged: str, part: Part, new: str) -> str:
-    """Note the places of staged rows whose key the part does not have."""
-    target, on = batch.table.name, _same_key(batch.table, "t")
-    return _FIND_NEW.substitute(new=new, seq=SEQUENCE, staged=staged, target=target, part=part.of("t"), on=on)
+def insert(batch: Batch, staged: str, found: str | None) -> str:
+    """Insert the staged rows, all or those that were not found as they are; parameters: tenant, batch, moment (twice).
 
-
-def insert(batch: Batch, staged: str, new: str | None) -> str:
-    """Insert the staged rows at the places that were noted, or all; parameters: tenant, batch, moment (twice).
-
-    With `drop_changed` and `find_new` before it a merge, and rows that are alike stay as they are. Several statements
-    of one transaction rather than a MERGE, which the emulator cannot run in one; the joins read keys and hashes only.
+    With `find` and `drop_found` before it a merge, and rows that are alike stay as they are. Several statements of one
+    transaction rather than a MERGE, which the emulator cannot run in one; the joins read keys and hashes only.
     """
     stamps = {
         "tenant_id": "?",
@@ -224,7 +240,7 @@ def insert(batch: Batch, staged: str, new: str | None) -> str:
     statement = _INSERT.substitute(
         target=batch.table.name, columns=columns, values=", ".join(values.values()), staged=staged
     )
-    return statement + _AT_NOTED_PLACES.substitute(seq=SEQUENCE, new=new) if new else statement
+    return statement + _NOT_KEPT.substitute(found=found, seq=SEQUENCE, way=GIVES_WAY) if found else statement
 
 
 def _is_dead(batch: Batch) -> str:

@@ -131,19 +131,19 @@ class SnowflakeWarehouse(SqlWarehouse):
     def ensure(self, *tables: TableSpec) -> None:
         """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
         super().ensure(*tables)
-        self._run(f"use schema {BATCHES.schema}")  # where the temporary tables of a load are
+        self.run(f"use schema {BATCHES.schema}")  # where the temporary tables of a load are
 
-    def _run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+    def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         with self._translated(), self._connection.cursor() as cursor:
             rows: list[Row] = cursor.execute(statement, tuple(parameters) or None).fetchall()
             return rows
 
-    def _fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
+    def fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         with self._translated(), self._connection.cursor() as cursor:
             cursor.execute(statement, tuple(parameters) or None)
             return cursor.fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)
 
-    def _append(self, table: str, chunks: Iterable[pa.Table]) -> None:
+    def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         schema, _, name = table.rpartition(".")
         stage = f"@{schema}.%{name}" if schema else f"@%{name}"
         stage += f"/{uuid.uuid4().hex}"  # what an upload that broke off left behind is never copied
@@ -153,23 +153,23 @@ class SnowflakeWarehouse(SqlWarehouse):
             with tempfile.TemporaryDirectory(prefix="mercurios-") as folder:
                 file = Path(folder) / f"{number}.parquet"
                 pq.write_table(chunk, file)
-                self._run(f"put 'file://{file}' {stage} auto_compress = false")
+                self.run(f"put 'file://{file}' {stage} auto_compress = false")
         if columns is not None:
             self._copy(table, stage, columns)
 
     def _copy(self, table: str, stage: str, schema: pa.Schema) -> None:
         values = ", ".join(f"$1:{field.name}::{self.types[plain_type(field.type)]}" for field in schema)
-        self._run(_COPY.substitute(table=table, stage=stage, columns=", ".join(schema.names), values=values))
+        self.run(_COPY.substitute(table=table, stage=stage, columns=", ".join(schema.names), values=values))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._run("begin")
+    def transaction(self) -> Iterator[None]:
+        self.run("begin")
         try:
             yield
-            self._run("commit")
+            self.run("commit")
         except BaseException:
             with suppress(WarehouseError):  # a lost connection has rolled back already; what happened first is told
-                self._run("rollback")
+                self.run("rollback")
             raise
 
     @contextmanager

@@ -53,7 +53,7 @@ class SqlWarehouse(Engine):
         wanted = (BATCHES, QUARANTINE, *tables)
         schemas = sorted({table.schema for table in wanted})
         for schema in schemas:
-            self._run(f"create schema if not exists {schema}")
+            self.run(f"create schema if not exists {schema}")
         stored = self._stored_columns(*schemas)
         _check_types(wanted, stored, self.stored_types)
         for table in wanted:
@@ -72,47 +72,47 @@ class SqlWarehouse(Engine):
     def replace(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
         """Make `rows` (columns without tenant_id) all that the table has of the tenant, in one transaction."""
         whole = owned(table, tenant_id, rows).to_arrow()
-        with self._transaction():
-            self._run(statements.clear_tenant(table.name), (tenant_id,))
-            self._append(table.name, [whole])
+        with self.transaction():
+            self.run(statements.clear_tenant(table.name), (tenant_id,))
+            self.append(table.name, [whole])
 
     def merge(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
         """Make `rows` (columns without tenant_id) replace the tenant's rows of the same key, in one transaction.
 
         Raises WarehouseError when a key comes twice.
         """
-        with self._aside(table, tenant_id, rows) as name, self._transaction():
-            self._replace_rows(table, name)
+        with self.aside(table, tenant_id, rows) as name, self.transaction():
+            self.replace_rows(table, name)
 
     def rows(self, table: TableSpec, tenant_id: str) -> pa.Table:
         """All rows of one tenant, as declared; empty when the table is not there yet."""
         if table.name not in self.tables(table.schema):
             return table.columns.empty_table()
-        return _plain(self._fetch(statements.of_tenant(table), (tenant_id,))).cast(table.columns)
+        return _plain(self.fetch(statements.of_tenant(table), (tenant_id,))).cast(table.columns)
 
     def forget(self, tenant_id: str) -> Mapping[str, int]:
         """Delete all rows of a tenant from every table of `raw` and `ops`; returns rows deleted by table."""
         there = {*self.tables("raw"), *self.tables("ops")}
         owners = [name for name, columns in self._stored_columns("raw", "ops").items() if "tenant_id" in columns]
-        with self._transaction():
+        with self.transaction():
             return {
-                name: self._number(statements.clear_tenant(_checked(name)), (tenant_id,))
+                name: self.number(statements.clear_tenant(_checked(name)), (tenant_id,))
                 for name in sorted(there.intersection(owners))
             }
 
     def table(self, name: str) -> pa.Table:
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""
-        return _plain(self._fetch(statements.everything(_checked(name))))
+        return _plain(self.fetch(statements.everything(_checked(name))))
 
     def count(self, name: str, tenant_id: str | None = None) -> int:
         """Number of rows of `schema.table`, of one tenant or of all."""
         if tenant_id is None:
-            return self._number(statements.count(_checked(name)))
-        return self._number(statements.count(_checked(name), "tenant_id"), (tenant_id,))
+            return self.number(statements.count(_checked(name)))
+        return self.number(statements.count(_checked(name), "tenant_id"), (tenant_id,))
 
     def tables(self, schema: str) -> tuple[str, ...]:
         """Names (`schema.table`) of the tables in a schema, sorted; empty when there is no such schema."""
-        return tuple(sorted(f"{schema}.{name}" for (name,) in self._run(statements.tables(), (schema,))))
+        return tuple(sorted(f"{schema}.{name}" for (name,) in self.run(statements.tables(), (schema,))))
 
     def batches(self) -> tuple[StoredBatch, ...]:
         """All batches ever committed, oldest first."""
@@ -124,27 +124,27 @@ class SqlWarehouse(Engine):
     def _stored_columns(self, *schemas: str) -> dict[str, dict[str, str]]:
         """Type by column by table, as the information schema has them, in lower case."""
         stored: dict[str, dict[str, str]] = {}
-        for table, column, kind in self._run(statements.columns(len(schemas)), schemas):
+        for table, column, kind in self.run(statements.columns(len(schemas)), schemas):
             stored.setdefault(table, {})[column] = kind
         return stored
 
     def _ensure(self, table: TableSpec, stored: Mapping[str, str]) -> None:
         types = {field.name: self.types[field.type] for field in table.columns}
         if not stored:
-            self._run(statements.create_table(table, types))
+            self.run(statements.create_table(table, types))
             return
         for name in types.keys() - stored.keys():
-            self._run(statements.add_column(table, name, types[name]))
+            self.run(statements.add_column(table, name, types[name]))
         if KEY_HASH in types:
             self._hash_keys(table)
 
     def _hash_keys(self, table: TableSpec) -> None:
         """Hash the keys of rows from before keys were hashed; taken up again where it was interrupted."""
         hashed = TableSpec(f"ops.hashed_{table.name.partition('.')[2]}", _key_columns(table), table.key)
-        while self._number(statements.unhashed(table)):
-            keys = pl.DataFrame(_plain(self._fetch(statements.keys(table, HASHED_AT_A_TIME))))
-            with self._staged(hashed, keys.with_columns(key_hashes(keys, table.key)).to_arrow()) as name:
-                self._run(statements.hash_keys(table, name))
+        while self.number(statements.unhashed(table)):
+            keys = pl.DataFrame(_plain(self.fetch(statements.keys(table, HASHED_AT_A_TIME))))
+            with self.staged(hashed, keys.with_columns(key_hashes(keys, table.key)).to_arrow()) as name:
+                self.run(statements.hash_keys(table, name))
 
 
 def _key_columns(table: TableSpec) -> pa.Schema:
