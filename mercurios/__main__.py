@@ -39,7 +39,7 @@ def demo() -> None:
 
 
 @app.command()
-def sandbox(
+def sandbox(  # noqa: PLR0913 - options of a command
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of Parquet files, one per entity (sale.parquet …), instead of the journey."),
@@ -52,6 +52,10 @@ def sandbox(
     port: Annotated[
         int | None, typer.Option(min=1, max=65000, help="Token port; merchants take the next ones.")
     ] = None,
+    faults: Annotated[
+        int | None,
+        typer.Option(help="A bad day drawn by this number: refusals, cut pages, records that change meanwhile."),
+    ] = None,
 ) -> None:
     """Serve a stand-in of the ProHandel API on loopback and write tenant files that point at it."""
     from mercurios.config import Settings
@@ -59,7 +63,7 @@ def sandbox(
     from mercurios.demo import FolderMerchant, serve_sandbox
 
     folder = FolderMerchant(data, merchant or data.resolve().name, currency, time_zone) if data else None
-    serve_sandbox(Settings(), Console(), folder, port)
+    serve_sandbox(Settings(), Console(), folder, port, faults)
 
 
 def _flow(name: str, **parameters: object) -> None:
@@ -145,6 +149,21 @@ def pipeline(tenant: Tenants = None) -> None:
     summary = summarise(run_flow("pipeline", settings, console, tenants=tenant), console.stations)
     keep_summary(settings, summary)
     print_summary(summary, console)
+
+
+@app.command()
+def quality(tenant: Tenants = None) -> None:
+    """Measure every merchant's raw rows against what is expected and promised; the result is kept in ops.quality."""
+    from datetime import UTC, datetime
+
+    from mercurios.commands.quality import lines
+    from mercurios.jobs.quality import quality as measure
+    from mercurios.wiring import open_warehouse, tenant_ids, tenants
+
+    chosen = [tenants().get(name) for name in tenant or tenant_ids()]
+    with open_warehouse() as warehouse:
+        for each in chosen:
+            print("\n".join(lines(measure(each, warehouse, datetime.now(UTC)), each.sla.quality)))
 
 
 @app.command()

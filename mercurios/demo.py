@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mercurios.config import Settings, child_environment
@@ -43,8 +43,13 @@ class FolderMerchant:
     time_zone: str
 
 
-def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant | None, port: int | None) -> None:
-    """Serve the Complete Journey, or one folder, until interrupted; writes tenant files that point here."""
+def serve_sandbox(
+    settings: Settings, console: Console, folder: FolderMerchant | None, port: int | None, faults: int | None = None
+) -> None:
+    """Serve the Complete Journey, or one folder, until interrupted; writes tenant files that point here.
+
+    faults: seed of a bad day, the same for the same number; None for a good one.
+    """
     from mercurios.sandbox import (
         PROFILES,
         Profile,
@@ -52,6 +57,7 @@ def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant |
         enrol,
         load_folder,
         prepare_journey,
+        seeded_faults,
         serve,
         write_tenant_files,
     )
@@ -63,6 +69,8 @@ def serve_sandbox(settings: Settings, console: Console, folder: FolderMerchant |
             profile = Profile(title=folder.name, currency=folder.currency, time_zone=folder.time_zone)
             offers = [(folder.name, load_folder(folder.data, time_zone=folder.time_zone), profile)]
     merchants = enrol(offers, settings.tenants_folder)
+    if faults is not None:
+        merchants = [replace(merchant, faults=seeded_faults(faults)) for merchant in merchants]
 
     def ready(sandbox: RunningSandbox) -> None:
         files = write_tenant_files(merchants, settings.tenants_folder, sandbox.auth_url)

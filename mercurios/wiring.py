@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from mercurios.warehouse import Warehouse
     from mercurios.workspace import Workspace
 
-_TRIED = "branch"
-
 
 def tenants(settings: Settings | None = None) -> TenantDirectory:
     """The folder of tenants."""
@@ -71,20 +69,8 @@ def open_source(tenant: Tenant, warehouse: "Warehouse | None" = None) -> "ProHan
 
 def try_source(tenant: Tenant) -> str:
     """Log in and read one page, or list the files; tells what came. Raises SourceError."""
-    from mercurios.errors import NotOffered, SourceError
-    from mercurios.sources.files import FileDrop
-
     with open_source(tenant) as source:
-        if isinstance(source, FileDrop):
-            files = source.files
-            if not files:
-                raise SourceError(f"tenant {tenant.id}: no file of an entity, e.g. sale_2025-03-01.csv, in {source!r}")
-            return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in files.items())
-        try:
-            page = next(source.read(_TRIED))
-            return f"logged in; the first page of {_TRIED} has {len(page.records)} records"
-        except NotOffered:
-            return f"logged in; {_TRIED} is not offered"
+        return source.probe()
 
 
 def spool_folder(settings: Settings | None = None) -> Path:

@@ -152,3 +152,21 @@ def test_notes_of_an_error_are_told_on_its_line() -> None:
     command = (sys.executable, "-c", code)
     done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "mercurios: the key is refused; look at the tenant file\n")
+
+
+def test_quality_tells_scores_failures_and_promises_of_the_merchant_that_was_named(home: Path) -> None:
+    first, *rest = measured("-t", "north")
+    assert first == "north: 0.00 % of the records are sound, 98.00 % promised"
+    assert any("label" in line and "3 quarantined" in line for line in rest)
+    assert any(line.startswith("  not kept: ") for line in rest)
+    assert all(line.startswith("  ") for line in rest)
+    assert {line.split(":")[0] for line in measured() if not line.startswith(" ")} == {"north", "south"}
+
+
+def measured(*arguments: str) -> list[str]:
+    """What the command prints; its log lines go elsewhere but in tests."""
+    return [line for line in told("quality", *arguments).splitlines() if "[info" not in line]
+
+
+def test_quality_of_nobody_is_refused(home: Path) -> None:
+    assert isinstance(run("quality", "-t", "nobody").exception, UnknownTenant)

@@ -38,7 +38,7 @@ from mercurios.jobs.ingest import (
     ingest,
     parse_days,
 )
-from mercurios.sandbox import Faults, Merchant, Profile, Rules, RunningSandbox, running
+from mercurios.sandbox import Fault, Faults, Merchant, NotJson, Profile, Rules, RunningSandbox, running
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, OnDrift
 from mercurios.sources.prohandel import ProHandel
@@ -51,6 +51,7 @@ from tests.tiny import tiny_merchant
 
 AT = datetime(2026, 1, 2, 23, 30, tzinfo=UTC)  # 3 January in Berlin
 Frames = Mapping[str, pl.DataFrame]
+NO_JSON = Faults(orders=[Fault(NotJson(), "sale", page=3, times=None)])
 
 
 @pytest.fixture
@@ -248,7 +249,7 @@ def test_a_read_that_dies_leaves_nothing_half_written(
     warehouse.ensure(*RAW_TABLES)
     before = everything(warehouse)
     with pytest.raises(IngestIncomplete, match="sale: sale page 3"):
-        run(tmp_path, warehouse, "north", frames, AT + timedelta(hours=1), faults=Faults(not_json_pages={("sale", 3)}))
+        run(tmp_path, warehouse, "north", frames, AT + timedelta(hours=1), faults=NO_JSON)
     after = everything(warehouse)
     assert after["raw.prohandel_sale"] == before["raw.prohandel_sale"]
     for entity in ("article", "articlesize"):  # whether it comes before sales or after them
@@ -272,7 +273,7 @@ def test_a_write_that_dies_leaves_nothing_half_written(tmp_path: Path, monkeypat
             folder.mkdir()
             staffed(folder, warehouse, ListSource({"staff": [staff("a")]}))
             before = everything(warehouse)
-            original = type(warehouse)._run
+            original = type(warehouse).run
             left = doomed
 
             def failing(self: Any, statement: str, parameters: Any = (), original: Any = original) -> Any:
@@ -284,7 +285,7 @@ def test_a_write_that_dies_leaves_nothing_half_written(tmp_path: Path, monkeypat
                     raise WarehouseError("the disk is full")
                 return original(self, statement, parameters)
 
-            monkeypatch.setattr(type(warehouse), "_run", failing)
+            monkeypatch.setattr(type(warehouse), "run", failing)
             try:
                 staffed(folder, warehouse, source)
                 break
@@ -296,7 +297,7 @@ def test_a_write_that_dies_leaves_nothing_half_written(tmp_path: Path, monkeypat
             assert everything(warehouse) == before
             assert warehouse.count("ops.quarantine") == 0
             assert len(warehouse.batches()) == 1
-            assert warehouse._run("select table_name from duckdb_tables() where temporary") == []
+            assert warehouse.run("select table_name from duckdb_tables() where temporary") == []
     assert statements >= 8
 
 

@@ -31,7 +31,7 @@ from mercurios.errors import (
     SourceUnavailable,
     Transient,
 )
-from mercurios.sandbox import Faults, Merchant, Profile, Rules, RunningSandbox, running
+from mercurios.sandbox import Fault, Faults, Merchant, NotJson, Profile, Rules, RunningSandbox, Status, running
 from mercurios.sources import EVERYTHING, Page, Source, Window, connection, paging
 from mercurios.sources.contracts import CONTRACTS
 from mercurios.sources.paging import GOOD_RUN, PageSize
@@ -112,7 +112,7 @@ def test_goes_on_at_any_record_of_a_server_that_caps_its_pages(tmp_path: Path) -
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])
 def test_what_passes_is_waited_for(tmp_path: Path, code: int) -> None:
-    faults = Faults(status_pages={("sale", 2): code}, retry_after_seconds=7)
+    faults = Faults(orders=[Fault(Status(code, 7), "sale", page=2)])
     waits = Waits()
     with (
         running([merchant("north", faults)]) as sandbox,
@@ -123,7 +123,7 @@ def test_what_passes_is_waited_for(tmp_path: Path, code: int) -> None:
 
 
 def test_what_lasts_is_given_up(tmp_path: Path) -> None:
-    faults = Faults(status_pages={("sale", 1): 503}, times=99, retry_after_seconds=3)
+    faults = Faults(orders=[Fault(Status(503, 3), "sale", page=1, times=None)])
     waits = Waits()
     words = "/api/v2/sale: the server answers 503 and asks to wait 3 s"
     with (
@@ -137,7 +137,7 @@ def test_what_lasts_is_given_up(tmp_path: Path) -> None:
 
 def test_a_page_that_is_no_json_names_entity_page_and_beginning(tmp_path: Path) -> None:
     waits = Waits()
-    faults = Faults(not_json_pages={("sale", 3)})
+    faults = Faults(orders=[Fault(NotJson(), "sale", page=3, times=None)])
     with (
         running([merchant("north", faults)]) as sandbox,
         opened(tmp_path, sandbox, waits.patience(), page_size=100) as source,

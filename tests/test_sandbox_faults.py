@@ -54,12 +54,8 @@ def numbers(answer: httpx.Response) -> list[int]:
 
 
 def test_ordered_faults_come_where_they_were_ordered_and_nowhere_else() -> None:
-    faults = Faults(
-        not_json_pages={("sale", 2)},
-        status_pages={("branch", 1): 503},
-        status_requests={2: 429},
-        retry_after_seconds=7,
-    )
+    orders = [Fault(Status(429, 7), request=2), Fault(Status(503, 7), "branch", page=1)]
+    faults = Faults(orders=[*orders, Fault(NotJson(), "sale", page=2, times=None)])
     with running([small("north", faults=faults), small("south")]) as sandbox:
         with client(sandbox, "north") as api:
             statuses = [api.get("branch") for _ in range(3)]
@@ -76,7 +72,7 @@ def test_ordered_faults_come_where_they_were_ordered_and_nowhere_else() -> None:
 
 
 def test_an_ordered_status_can_outlast_retries() -> None:
-    faults = Faults(status_pages={("sale", 1): 500}, times=3)
+    faults = Faults(orders=[Fault(Status(500), "sale", page=1, times=3)])
     with running([small("north", faults=faults)]) as sandbox, client(sandbox, "north") as api:
         assert [api.get("sale").status_code for _ in range(4)] == [500, 500, 500, 200]
 
@@ -115,7 +111,7 @@ def test_retry_after_comes_as_seconds_as_a_date_or_not_at_all() -> None:
 
 
 def test_no_retry_after_when_none_is_wanted() -> None:
-    faults = Faults(status_requests={1: 503}, retry_after_seconds=None)
+    faults = Faults(orders=[Fault(Status(503), request=1)])
     with running([small("north", faults=faults)]) as sandbox, client(sandbox, "north") as api:
         assert "Retry-After" not in api.get("sale").headers
 
@@ -238,7 +234,7 @@ def test_a_token_ends_while_somebody_reads() -> None:
 
 
 def test_logins_and_refreshes_are_refused_as_ordered() -> None:
-    faults = Faults(login_statuses=(503, Status(429), None, 500), refresh_statuses=(401,), retry_after_seconds=2)
+    faults = Faults(login_statuses=(Status(503, 2), Status(429), None, Status(500, 2)), refresh_statuses=(Status(401),))
     with running([small("north", faults=faults), small("south")]) as sandbox:
         answers = [login(sandbox, "north") for _ in range(5)]
         assert [answer.status_code for answer in answers] == [503, 429, 200, 500, 200]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -20,7 +19,7 @@ import orjson
 from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage, SourceError, SourceUnavailable
 from mercurios.secrets import SecretRef
 from mercurios.sources.retrying import Again, Patience, persist, retry_after_seconds
-from mercurios.tenancy.reading import LOOPBACK
+from mercurios.tenancy.reading import host_url
 
 URL = "https://api.fivetran.com"
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -173,10 +172,6 @@ def _moment(text: str | None) -> datetime | None:
 
 def _checked(url: str) -> str:
     try:
-        parts = urlsplit(url.rstrip("/"))
-    except ValueError:
-        parts = urlsplit("")
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigError("the URL of Fivetran's API: expected https://HOST without user, password or query")
-    return parts.geturl()
+        return host_url(url)
+    except ValueError as error:
+        raise ConfigError(f"the URL of Fivetran's API: expected https://HOST; {error}") from None

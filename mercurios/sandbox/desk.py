@@ -50,9 +50,9 @@ class FaultDesk:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.requests: Counter[str | None] = Counter()
-        self._orders = faults.every_order()
+        self._orders = faults.orders
         self._times: Counter[int] = Counter()
-        self._logins: Mapping[str, deque[int | Status | None]] = {
+        self._logins: Mapping[str, deque[Status | None]] = {
             "login": deque(faults.login_statuses),
             "refresh": deque(faults.refresh_statuses),
         }
@@ -73,8 +73,7 @@ class FaultDesk:
 
     def meet_login(self, kind: str) -> Status | None:
         """How the next `login` or `refresh` is refused; None lets it through."""
-        ordered = self._logins[kind].popleft() if self._logins[kind] else None
-        return Status(ordered, self.faults.retry_after_seconds) if isinstance(ordered, int) else ordered
+        return self._logins[kind].popleft() if self._logins[kind] else None
 
     def _is_for(self, order: Fault, entity: str, page: int, size: int) -> bool:
         wanted = (order.entity, order.page, order.request)

@@ -1,6 +1,6 @@
 """Faults to order: what a real server does on a bad day, the same on every run.
 
-    Faults(not_json_pages={("sale", 3)}, status_pages={("sale", 2): 503}, wrong_types={"sale": 2})
+    Faults(orders=[Fault(NotJson(), "sale", page=3, times=None)], wrong_types={"sale": 2})
     Faults(orders=[Fault(Closed(), "sale", page=2), Fault(Status(429, 7), request=5)])
     Faults(changes=[Change("sale", "insert", at_request=3, count=20)])
 
@@ -119,39 +119,24 @@ class Drift:
 class Faults:
     """Faults of one merchant's server.
 
-    not_json_pages: (entity, page) answered 200 with HTML, every time.
-    status_pages, status_requests: answered with this status and Retry-After; a page `times` times, a request once.
     wrong_types: entity to number of records (drawn by `seed`) whose first decimal field holds a text.
-    orders, drifts, changes: everything else that goes wrong, looks different or happens while somebody reads.
+    orders, drifts, changes: what goes wrong, looks different or happens while somebody reads.
     token_requests: an access token is good for so many requests. login_statuses, refresh_statuses: how the first
     logins and refreshes are refused, one after the other; None lets one through.
     receipts_per_register: the receipt counter begins again after so many.
     ignores_filters: the query parameters that the rules name are taken, and everything is listed all the same.
     """
 
-    not_json_pages: Collection[tuple[str, int]] = frozenset()
-    status_pages: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    status_requests: Mapping[int, int] = field(default_factory=dict)
     wrong_types: Mapping[str, int] = field(default_factory=dict)
-    times: int = 1
-    retry_after_seconds: int | None = 0
     seed: int = 0
     orders: Sequence[Fault] = ()
     drifts: Sequence[Drift] = ()
     changes: Sequence[Change] = ()
     token_requests: int | None = None
-    login_statuses: Sequence[int | Status | None] = ()
-    refresh_statuses: Sequence[int | Status | None] = ()
+    login_statuses: Sequence[Status | None] = ()
+    refresh_statuses: Sequence[Status | None] = ()
     receipts_per_register: int | None = None
     ignores_filters: bool = False
-
-    def every_order(self) -> tuple[Fault, ...]:
-        """All faults of single answers, those of requests before those of pages."""
-        after = self.retry_after_seconds
-        requests = (Fault(Status(code, after), request=request) for request, code in self.status_requests.items())
-        pages = (Fault(Status(code, after), *at, times=self.times) for at, code in self.status_pages.items())
-        texts = (Fault(NotJson(), entity, page, times=None) for entity, page in self.not_json_pages)
-        return (*requests, *pages, *texts, *self.orders)
 
 
 def _check(entity: str | None) -> None:

@@ -55,7 +55,7 @@ def seeded_faults(seed: int, mix: Mix | None = None) -> Faults:
         drifts=tuple(_drifts(chance, mix)),
         changes=seeded_changes(seed, mix),
         login_statuses=tuple(_refusals(chance)) if is_login else (),
-        refresh_statuses=(chance.choice((401, 503, None)), None, 401) if is_login else (),
+        refresh_statuses=(chance.choice((Status(401), Status(503), None)), None, Status(401)) if is_login else (),
         seed=seed,
     )
 
@@ -92,9 +92,10 @@ def _effect(chance: random.Random, mix: Mix, kind: str) -> Effect:
     return effects[kind]
 
 
-def _refusals(chance: random.Random) -> list[int | None]:
-    """Statuses of the first logins, with one let through after at most two that are not."""
-    return [status for _ in range(3) for status in (*chance.choices(_STATUSES, k=chance.randint(0, 2)), None)]
+def _refusals(chance: random.Random) -> list[Status | None]:
+    """How the first logins are refused, with one let through after at most two that are."""
+    drawn = [chance.choices(_STATUSES, k=chance.randint(0, 2)) for _ in range(3)]
+    return [refusal for codes in drawn for refusal in (*(Status(code, 0) for code in codes), None)]
 
 
 def _drifts(chance: random.Random, mix: Mix) -> list[Drift]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mercurios.sources.contracts import Contract, Field, OnDrift
 from mercurios.sources.conversion import VARIANT, Converted
-from mercurios.sources.unnamed import WITHHELD, is_withheld, note
+from mercurios.sources.unnamed import WITHHELD_KIND, is_withheld, note
 
 MOST_UNKNOWN = 200
 """Unknown fields of a batch that are told one by one; a field named after every record would never end."""
@@ -66,7 +66,7 @@ class Observed:
         """What differs, by kind of change and field. before: `fields` of the batch before, None for the first batch."""
         new = [_new(contract, name, kind) for name, kind in sorted(self._unknown.items())]
         if self._has_more:
-            new.append(_new(contract, MORE, WITHHELD if contract.is_personal else MORE))
+            new.append(_new(contract, MORE, WITHHELD_KIND if contract.is_personal else MORE))
         gone = (before or frozenset()) - self._present if self._rows else frozenset()
         vanished = [_vanished(contract, field) for field in contract.kept if field.name in gone]
         retyped = [self._retyped(contract, field) for field in contract.kept if self._is_retyped(field)]
@@ -89,7 +89,7 @@ def _vanished(contract: Contract, field: Field) -> Drift:
 
 def _new(contract: Contract, name: str, kind: str) -> Drift:
     severity, consequence = _consequence(contract, is_withheld(kind))
-    told = f"{name} ({kind.removeprefix(WITHHELD)}) is no field"
+    told = f"{name} ({kind.removeprefix(WITHHELD_KIND)}) is no field"
     subject = f"more than {MOST_UNKNOWN} fields are none" if name == MORE else told
     return Drift(contract.entity, name, "new", severity, f"{subject} of the {contract.entity} contract; {consequence}")
 

@@ -87,6 +87,12 @@ class FileDrop:
         """A drop of files does not tell what is gone."""
         return False
 
+    def probe(self) -> str:
+        """List the files; tells whose they are. Raises SourceError when there is none."""
+        if not self.files:
+            raise SourceError(f"tenant {self.tenant_id}: no file of an entity, e.g. sale_2025-03-01.csv, in {self!r}")
+        return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in self.files.items())
+
     def can_read(self, entity: str, window: Window) -> bool:
         """Files select nothing."""
         return window.is_everything

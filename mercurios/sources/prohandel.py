@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage
+from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage, NotOffered
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.connection import Connection
 from mercurios.sources.contracts import CONTRACTS, Contract
@@ -28,6 +28,7 @@ from mercurios.tenancy import ProHandelSource, Tenant
 MOST_IDLE_PAGES = 20
 """A server that sends nothing, or the same page, more than this many times in a row and promises more is not believed
 any longer."""
+PROBED = "branch"
 MOST_SIZES = 16
 """A server that speaks of another page size this often over one page is not believed any longer."""
 
@@ -84,6 +85,14 @@ class ProHandel:
     def calls(self) -> int:
         """Number of calls sent so far, logins and repeats included."""
         return self._connection.calls
+
+    def probe(self) -> str:
+        """Log in and read one page; tells what came. Raises SourceError."""
+        try:
+            page = next(self.read(PROBED))
+        except NotOffered:
+            return f"logged in; {PROBED} is not offered"
+        return f"logged in; the first page of {PROBED} has {len(page.records)} records"
 
     def can_read(self, entity: str, window: Window) -> bool:
         """Whether the tenant file names the parameters that select these records."""

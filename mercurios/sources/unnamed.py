@@ -15,7 +15,7 @@ from mercurios.sources.contracts import Contract, Field
 from mercurios.sources.personal import emptied, may_keep, scrubbed, told_name
 from mercurios.sources.reading import is_sound, is_unicode, json_kind
 
-WITHHELD = "withheld "
+WITHHELD_KIND = "withheld "
 """Before the kind of a field whose values were not kept, or not all of them."""
 _VARIANT = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _PAYLOAD = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -51,7 +51,7 @@ def unnamed(contract: Contract, record: _Record, kept: _Record) -> dict[str, str
 
 def _kind(name: str, value: object, kept: _Record) -> str:
     is_whole = name in kept and [kept[name]] == [value]
-    return json_kind(value) if is_whole else f"{WITHHELD}{json_kind(value)}"
+    return json_kind(value) if is_whole else f"{WITHHELD_KIND}{json_kind(value)}"
 
 
 def note(kinds: dict[str, str], name: str, kind: str) -> None:
@@ -67,7 +67,7 @@ def _weight(kind: str) -> tuple[bool, bool]:
 
 def is_withheld(kind: str) -> bool:
     """Whether values of the field were not kept, or not all of them."""
-    return kind.startswith(WITHHELD)
+    return kind.startswith(WITHHELD_KIND)
 
 
 def unnamed_reasons(contract: Contract, record: _Record, path: str = "") -> Iterator[str]:

@@ -121,7 +121,8 @@ def _rate(rate: float) -> float:
     return rate
 
 
-def _host(text: str) -> str:
+def host_url(text: str) -> str:
+    """A URL that names a host and nothing else, https unless on loopback; raises ValueError."""
     try:
         url = urlsplit(text.rstrip("/"))
         _ = url.port
@@ -129,7 +130,7 @@ def _host(text: str) -> str:
         raise ValueError("expected a URL") from None
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
         raise ValueError("it must be https://HOST (http on loopback only), or secrets travel open")
-    if not url.hostname or url.username or url.password or url.query or url.fragment:
+    if not url.hostname or "@" in url.netloc or url.query or url.fragment:
         raise ValueError("it names a host and no user, password or query")
     return url.geturl()
 
@@ -195,7 +196,7 @@ class _FiltersPart(_Strict):
 
 class _ProHandelPart(_Strict):
     kind: Literal["prohandel"] = "prohandel"
-    auth_url: Annotated[str, AfterValidator(_host)]
+    auth_url: Annotated[str, AfterValidator(host_url)]
     api_key: _Reference
     api_secret: _Reference
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000

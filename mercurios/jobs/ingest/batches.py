@@ -216,7 +216,7 @@ class _Reader:
         if contract.on_drift is OnDrift.STOP and any(drift.severity == "error" for drift in drifts):
             self._stop(drifts)
         if withheld:
-            drifts.append(_note(contract, "deletions_withheld", "error", _WITHHELD.format(missing=withheld)))
+            drifts.append(_note(contract, "deletions_withheld", "error", _NOT_BELIEVED.format(missing=withheld)))
         if observed.fields:
             self._fields = observed.fields
         return drifts
@@ -264,7 +264,7 @@ _FILTER_IGNORED = (
     "the source sent records outside of the days or changes it was asked for; everything was read instead; "
     "correct or remove `filters` in the tenant file"
 )
-_WITHHELD = (
+_NOT_BELIEVED = (
     "{missing} records are gone, more than were sent; none was marked as deleted; look at the source, and run with "
     "--accept-deletions if that is right"
 )

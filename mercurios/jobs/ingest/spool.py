@@ -284,7 +284,7 @@ def _shape(contract: Contract) -> tuple[object, ...]:
 
 def _stream(frame: pl.DataFrame) -> bytes:
     target = io.BytesIO()
-    frame.write_ipc_stream(target, compression="lz4")
+    frame.write_ipc_stream(target)  # lz4 would cost more in packing and unpacking than it saves in writing
     return target.getvalue()
 
 

@@ -1,0 +1,27 @@
+"""`mercurios quality`: how good a merchant's raw rows are, on the screen."""
+
+from collections.abc import Iterator
+
+from mercurios.quality import QualityReport
+
+
+def lines(report: QualityReport, promised: float) -> Iterator[str]:
+    """A report as a person reads it: score, entities, what fails, what promise was not kept.
+
+    promised: the score of the merchant's `sla`, a fraction.
+    """
+    yield f"{report.tenant_id}: {_percent(report.score)} of the records are sound, {_percent(promised)} promised"
+    for table in report.tables:
+        age = "" if table.age_hours is None else f"   read {table.age_hours:,.1f} h ago"
+        quarantined = f"{table.quarantined:,} quarantined"
+        yield f"  {table.entity:<12}{table.rows:>12,} rows  {quarantined:>18}  {_percent(table.score):>9}{age}"
+    for finding in report.failed:
+        examples = f", e.g. {', '.join(finding.examples)}" if finding.examples else ""
+        sentence = f"{finding.sentence}: {finding.failed:,} of {finding.checked:,} fail"
+        yield f"  {finding.severity.value}: {finding.entity}: {sentence}{examples}"
+    for breach in report.breaches:
+        yield f"  not kept: {breach.sentence}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2f} %"
