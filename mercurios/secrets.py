@@ -12,6 +12,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def _from_aws(ref: SecretRef) -> str:
         secret = AwsSecret(aws_credentials=AwsCredentials(), secret_name=ref.place).read_secret()
     except (BotoCoreError, ClientError) as error:
         raise ConfigError(f"AWS Secrets Manager did not give {ref.place!r}: {error}") from error
-    return secret.decode() if isinstance(secret, bytes) else str(secret)
+    with suppress(UnicodeDecodeError):  # which holds it
+        return secret.decode() if isinstance(secret, bytes) else str(secret)
+    raise ConfigError(f"the secret {ref.place!r} of AWS Secrets Manager is no text; store it as one")
 
 
 _READERS: dict[str, Callable[[SecretRef], str]] = {

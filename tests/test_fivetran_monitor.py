@@ -221,12 +221,15 @@ def test_what_is_no_id_is_not_asked_for(api: FivetranApi, account: Account, conn
         "https://x/?q=canary",
         "https://x#canary",
         "https://@x",
+        "https://canary:canary@ho\u2100st",
+        "https://host:canary/",
     ],
 )
 def test_secrets_go_to_https_only(bad: str, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="expected https://HOST") as caught:
         opened(bad, slept, monkeypatch)
     assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_a_sync_is_started_and_awaited(api: FivetranApi, account: Account, slept: list[float]) -> None:

@@ -176,6 +176,7 @@ def test_tenants_are_listed_and_an_unknown_one_is_named(tmp_path: Path) -> None:
         ("id: north", "id: !!timestamp hunter2", "no YAML"),
         ("id: north", "id: !!bool hunter2", "no YAML"),
         ("id: north", f"id: {'9' * 5000}", "no YAML"),
+        ("id: north", f"id: {':'.join(['1'] * 200)}.5", "no YAML"),
         ("id: north", 'id: north\n"\\ud800": 1', "the tenant file"),
         ("id: north", "id: north\n7: 1", "holds a mapping"),
         ("name: North", 'name: "hunter2\\nx"', "name: expected one line of printable characters"),
@@ -292,6 +293,10 @@ def test_secrets_manager_through_prefect_aws(tmp_path: Path, monkeypatch: pytest
         assert SecretRef.parse("aws-secret:north/api-key", tmp_path).reveal() == "from-aws"
         with pytest.raises(ConfigError, match="south/api-key"):
             SecretRef.parse("aws-secret:south/api-key", tmp_path).reveal()
+        boto3.client("secretsmanager").create_secret(Name="north/bytes", SecretBinary=b"hunter2\xff")
+        with pytest.raises(ConfigError, match=r"north/bytes.*is no text") as caught:
+            SecretRef.parse("aws-secret:north/bytes", tmp_path).reveal()
+        assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("secret", ["*S3cretKanari99", "!S3cretKanari99 x", "&S3cretKanari99 x: y: z"])

@@ -46,6 +46,7 @@ from tests.things import (
     content,
     days,
     load,
+    moment,
     rejected,
     rows,
     still_open,
@@ -250,6 +251,52 @@ def test_a_forgotten_tenant_is_in_no_table_and_the_other_in_all(warehouse: Wareh
     assert warehouse.forget("o'; drop table raw.things; --") == before
     assert {name: warehouse.count(name) for name in names} == before
     assert set(warehouse.forget("north").values()) == {0}
+
+
+def test_rows_that_another_writer_brings_meanwhile_are_met(tmp_path: Path) -> None:
+    """A replay, or a second machine: between the opening of a batch and its commit lies a whole read."""
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    with DuckDBWarehouse.open(url) as one, DuckDBWarehouse.open(url) as two:
+        one.ensure(THINGS)
+        with one.load(Batch("north", "b1", "thing", THINGS, AT)) as opened:
+            opened.stage([rows(thing("a", 2), thing("c"))])
+            load(two, "north", rows(thing("a"), thing("b")), batch="b2")
+            counts = opened.commit(2, AT)
+        assert (counts.inserted, counts.updated) == (1, 1)
+        assert alive(one) == {"a": 2, "b": 1, "c": 1}
+        assert one.count(THINGS.name) == 3
+
+
+def test_a_key_that_is_there_twice_is_told_and_nothing_is_lost(warehouse: Warehouse) -> None:
+    load(warehouse, "north", rows(thing("a")))
+    copy = f"insert into {THINGS.name} select * from {THINGS.name}"
+    warehouse.run(copy)  # type: ignore[attr-defined]
+    with pytest.raises(BatchMismatch, match="a key more than once"):
+        load(warehouse, "north", rows(thing("a"), thing("c")), batch="b2")
+    assert {batch.batch_id for batch in warehouse.batches()} == {"b1"}
+
+
+def test_a_row_without_a_hash_is_replaced(warehouse: Warehouse) -> None:
+    load(warehouse, "north", rows(thing("a")))
+    warehouse.run(f"update {THINGS.name} set _row_hash = null")  # type: ignore[attr-defined]
+    counts = load(warehouse, "north", rows(thing("a"), thing("z")), batch="b2")
+    assert (counts.inserted, counts.updated) == (1, 1)
+    assert warehouse.count(THINGS.name) == 2
+
+
+def test_a_count_of_what_is_missing_that_failed_hides_no_deletion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DuckDBWarehouse.open(f"duckdb:///{tmp_path}/w.duckdb") as warehouse:
+        warehouse.ensure(THINGS)
+        load(warehouse, "north", rows(thing("a"), thing("b")))
+        with warehouse.load(Batch("north", "b2", "thing", THINGS, moment("b2"), Scope())) as opened:
+            opened.stage([rows(thing("a"))])
+            with monkeypatch.context() as patch:
+                patch.setattr("mercurios.warehouse.merging.count_gone", lambda *_: "select nothing")
+                with pytest.raises(WarehouseError):
+                    opened.missing()
+            assert opened.commit(1, AT).deleted == 1
 
 
 def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(warehouse: Warehouse) -> None:
@@ -560,14 +607,21 @@ def test_a_second_opening_in_one_process_shares_the_file_unless_it_wants_it_othe
             DuckDBWarehouse.open(url, read_only=True)
 
 
-def test_duckdb_is_allowed_more_memory_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_is_allowed_more_memory_as_long_as_many_rows_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duckdb_adapter, "BYTES_A_ROW", 100_000_000)
     with DuckDBWarehouse.open("duckdb:///:memory:", memory_mb=150) as warehouse:
-        warehouse.ensure(FACTS)
-        for number, limit in ((1, "143.0 MiB"), (2, "190.7 MiB"), (1, "190.7 MiB")):
-            facts = pa.table({"name": [str(place) for place in range(number)], "rate": [0.1] * number})
-            warehouse.replace(FACTS, "north", facts)
-            assert warehouse.run("select current_setting('memory_limit')") == [(limit,)]
+        warehouse.ensure(THINGS)
+
+        def allowed() -> object:
+            return warehouse.run("select current_setting('memory_limit')")[0][0]
+
+        assert allowed() == "143.0 MiB"
+        with warehouse.load(Batch("north", "b1", "thing", THINGS, AT)) as opened:
+            opened.stage([rows(thing("a"))])
+            assert allowed() == "143.0 MiB"
+            opened.stage([rows(thing("b"), thing("c"))])  # of both passes together
+            assert allowed() == "286.1 MiB"
+        assert allowed() == "143.0 MiB"
 
 
 def test_an_empty_warehouse_has_no_batches() -> None:

@@ -174,4 +174,5 @@ def _checked(url: str) -> str:
     try:
         return host_url(url)
     except ValueError as error:
-        raise ConfigError(f"the URL of Fivetran's API: expected https://HOST; {error}") from None
+        problem = str(error)
+    raise ConfigError(f"the URL of Fivetran's API: expected https://HOST; {problem}")

@@ -33,7 +33,7 @@ from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, Field, Kind
 from mercurios.sources.folders import Folder, Found, open_folder
 from mercurios.sources.german import Separator, decided, moment, separators_in
-from mercurios.sources.tabular import SUFFIXES, Slice, Table, open_table, plain, readable
+from mercurios.sources.tabular import CONTENT, SUFFIXES, Slice, Table, open_table, plain, readable
 from mercurios.sources.values import values_of
 from mercurios.tenancy import FilesSource, Tenant
 
@@ -189,7 +189,7 @@ def _records(tenant: Tenant, contract: Contract, found: Found, file: IO[bytes], 
     is_empty = True
     for part in table.slices(rows) if columns else ():
         is_empty = False
-        with readable(found.name):
+        with readable(found.name, CONTENT):
             values = _values(part, columns, separators, completion.zone)
         yield completion.records(values) + list(part.strangers)
     if is_empty:

@@ -12,11 +12,11 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Protocol
+from typing import IO, NoReturn, Protocol
 
 import fastexcel
 import polars as pl
@@ -29,7 +29,10 @@ SUFFIXES = (".csv", ".parquet", ".xlsx")
 _DELIMITERS = ";,\t|"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CHUNK_BYTES = 1 << 20
-_ODD = (OSError, ValueError, TypeError, LookupError, OverflowError, pl.exceptions.PanicException)
+CONTENT = (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OverflowError)
+"""What polars raises of values that it cannot give to Python."""
+ODD = (*CONTENT, pa.ArrowException, fastexcel.FastExcelError, OSError, TypeError, LookupError)
+"""What readers raise of files that are none."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +121,19 @@ class _Csv:
             try:
                 yield (row for row in reader if any(cell.strip() for cell in row))
             except csv.Error as error:
-                raise SourceError(
-                    f"{self._name}, line {reader.line_num}: {error}; correct the quotes there, or write it again"
-                ) from None
+                problem = f"{self._name}, line {reader.line_num}: {error}"
+                raise_alone(SourceError(f"{problem}; correct the quotes there, or write it again"))
 
     @contextmanager
     def _text(self) -> Iterator[io.TextIOWrapper]:
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, self._encoding, newline="")
         try:
-            with suppress(UnicodeDecodeError):  # which holds a piece of the file
-                yield text
-                return
+            yield text
+        except UnicodeDecodeError:
+            raise_alone(SourceError(f"{self._name} is neither UTF-8, UTF-16 nor Windows-1252; write it again"))
         finally:
             text.detach()
-        raise SourceError(f"{self._name} is neither UTF-8, UTF-16 nor Windows-1252; write it again")
 
 
 def _score(header: str, delimiter: str, known: frozenset[str]) -> tuple[int, int]:
@@ -200,14 +201,22 @@ class _Excel:
 
 
 @contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Raise SourceError naming the file for whatever a reader may raise of what is in it."""
+def readable(name: str, errors: tuple[type[BaseException], ...] = ODD) -> Iterator[None]:
+    """Raise SourceError naming the file for what a reader may raise of what is in it."""
     try:
         yield
-        return
-    except (pa.ArrowException, pl.exceptions.PolarsError, fastexcel.FastExcelError, *_ODD) as error:
-        failure = type(error).__name__
-    raise SourceError(  # outside: the error may quote what is in the file
-        f"{name} cannot be read as {PurePosixPath(name).suffix[1:]} ({failure}): it is cut off, still being written, "
-        "or something else; write it again, or move it away"
-    )
+    except errors as error:
+        raise_alone(
+            SourceError(
+                f"{name} cannot be read as {PurePosixPath(name).suffix[1:]} ({type(error).__name__}): it is cut off, "
+                "still being written, or something else; write it again, or move it away"
+            )
+        )
+
+
+def raise_alone(error: SourceError) -> NoReturn:
+    """Raise an error without the one that led to it, which may quote what is in the file."""
+    try:
+        raise error
+    finally:
+        error.__context__ = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -37,6 +37,8 @@ TENANT_ID = re.compile(r"[a-z][a-z0-9_]{0,31}")
 PAGING = ("page", "pagesize")
 """Query parameters of every request."""
 LARGEST_TAX_NUMBER = 999
+_ODD = (ValueError, LookupError, AttributeError, OverflowError)
+"""What PyYAML raises for a value that is not what its tag says."""
 FEWEST_CALLS = 2
 """A login and a page: a run of fewer calls would never get anywhere."""
 
@@ -80,10 +82,6 @@ def _mapping(text: str) -> dict[str, object]:
     raise ConfigError(f"the tenant file is no YAML{problem}")
 
 
-_ODD = (ValueError, LookupError, AttributeError)
-"""What PyYAML raises for a value that is not what its tag says."""
-
-
 def _unquoted(problem: str | None) -> str:
     """What YAML found wrong, without the words of the file."""
     return re.sub(r"'.*'|\".*\"", "…", problem or "something")
@@ -122,17 +120,23 @@ def _rate(rate: float) -> float:
 
 
 def host_url(text: str) -> str:
-    """A URL that names a host and nothing else, https unless on loopback; raises ValueError."""
-    try:
-        url = urlsplit(text.rstrip("/"))
-        _ = url.port
-    except ValueError:
-        raise ValueError("expected a URL") from None
+    """A URL of a host, and perhaps a path, https unless on loopback; raises ValueError, which does not quote it."""
+    url = _split(text)
+    if url is None:
+        raise ValueError("expected a URL")
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
         raise ValueError("it must be https://HOST (http on loopback only), or secrets travel open")
     if not url.hostname or "@" in url.netloc or url.query or url.fragment:
         raise ValueError("it names a host and no user, password or query")
     return url.geturl()
+
+
+def _split(text: str) -> SplitResult | None:
+    with suppress(ValueError):  # which quotes it
+        url = urlsplit(text.rstrip("/"))
+        _ = url.port
+        return url
+    return None
 
 
 def _reference(value: object, info: ValidationInfo) -> SecretRef:

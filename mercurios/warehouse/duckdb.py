@@ -42,7 +42,7 @@ class DuckDBWarehouse(SqlWarehouse):
     def __init__(self, connection: duckdb.DuckDBPyConnection, place: str) -> None:
         self._connection = connection
         self._place = place
-        self._memory_mb = 0
+        self._memory_mb = MEMORY_MB
 
     def __repr__(self) -> str:
         return f"DuckDBWarehouse({self._place!r})"
@@ -51,7 +51,7 @@ class DuckDBWarehouse(SqlWarehouse):
     def open(cls, url: str, *, read_only: bool = False, memory_mb: int = MEMORY_MB) -> "DuckDBWarehouse":
         """Open or create the file of the URL; its folder is made for this user alone.
 
-        memory_mb: what DuckDB may hold before it spills beside the file; from some 2.5 million rows in a batch on more.
+        memory_mb: what DuckDB may hold before it spills beside the file; of a batch beyond some four million rows more.
         Raises WarehouseBusy while another process writes, WarehouseError when the file cannot be opened.
         """
         place = path_of(url)
@@ -64,7 +64,8 @@ class DuckDBWarehouse(SqlWarehouse):
         warehouse = cls(connection, place)
         for setting in ("autoinstall_known_extensions = false", "TimeZone = 'UTC'"):
             warehouse.run(f"set {setting}")  # not at connect: dbt may hold the file open in this process, with others
-        warehouse._allow(memory_mb)
+        warehouse._memory_mb = memory_mb
+        warehouse.expect(0)
         return warehouse
 
     def close(self) -> None:
@@ -86,8 +87,7 @@ class DuckDBWarehouse(SqlWarehouse):
         self._connection.register(_CHUNK, arriving.reader())
         try:
             with self._translated():
-                (rows,) = self._connection.execute(f"insert into {table} by name from {_CHUNK}").fetchall()[0]
-                self._allow(rows * BYTES_A_ROW // 10**6)
+                self._connection.execute(f"insert into {table} by name from {_CHUNK}")
         except WarehouseError:
             if arriving.failure is not None:  # DuckDB repeats it as its own
                 raise arriving.failure from None
@@ -95,10 +95,9 @@ class DuckDBWarehouse(SqlWarehouse):
         finally:
             self._connection.unregister(_CHUNK)
 
-    def _allow(self, memory_mb: int) -> None:
-        if memory_mb > self._memory_mb:
-            self.run(f"set memory_limit = '{memory_mb}MB'")
-            self._memory_mb = memory_mb
+    def expect(self, rows: int) -> None:
+        """Allow DuckDB, the whole file of it, the memory that it needs for so many rows that wait."""
+        self.run(f"set memory_limit = '{max(self._memory_mb, rows * BYTES_A_ROW // 10**6)}MB'")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

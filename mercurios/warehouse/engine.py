@@ -49,6 +49,9 @@ class Engine(ABC):
     def close(self) -> None:
         """Let go of the connection."""
 
+    def expect(self, rows: int) -> None:  # noqa: B027 - most have no need to
+        """Be told how many rows wait in a temporary table of this connection, for an engine that has to make room."""
+
     def number(self, statement: str, parameters: Sequence[object] = ()) -> int:
         """The one number that a statement returns, or how many rows it changed."""
         return int(self.run(statement, parameters)[0][0])

@@ -36,13 +36,10 @@ class SqlLoad:
         self._found = f"found_{batch.table.name.partition('.')[2]}"
         self._staged = self._rejected = 0
         self._waiting: list[Rejected] = []
-        self._has_rows = True
-        self._gone: int | None = None  # as long as nothing is staged or rejected after it was counted
+        self._is_nothing_gone = False  # known until something more is staged or rejected
 
     def open(self) -> None:
         """Create the staged tables, empty."""
-        count = statements.count(self._batch.table.name, "tenant_id")
-        self._has_rows = self._engine.number(count, (self._batch.tenant_id,)) > 0
         self._engine.create_staged(self._rows, brought(self._batch.table))
         self._engine.create_staged(self._rejects, QUARANTINE.columns)
         self._engine.create_staged(self._found, merging.FOUND)
@@ -51,10 +48,12 @@ class SqlLoad:
         """Drop the staged tables."""
         for name in (self._rows, self._rejects, self._found):
             self._engine.run(statements.drop(name))
+        self._engine.expect(0)
 
     def stage(self, chunks: Iterable[pa.Table]) -> None:
         """Put rows aside; columns are the table's own and _variant, without tenant_id and the other meta columns."""
         self._engine.append(self._rows, self._stamped(chunks))
+        self._engine.expect(self._staged)
 
     def reject(self, records: Sequence[Rejected]) -> None:
         """Put records aside for the quarantine."""
@@ -72,11 +71,12 @@ class SqlLoad:
         if (part := self._deletable()) is None or self._batch.scope is None:
             return 0
         number, batch = self._engine.number, self._batch
-        self._gone = 0
-        for staged, some in self._slices(part) if self._has_rows else ():
-            self._gone += number(merging.count_gone(batch.table, staged, self._rejects, some), some.values)
+        gone = 0
+        for staged, some in self._slices(part) if self._has_rows() else ():
+            gone += number(merging.count_gone(batch.table, staged, self._rejects, some), some.values)
+        self._is_nothing_gone = gone == 0
         held = quarantine.count_gone(self._rows, self._rejects, self._batch.scope)
-        return self._gone + number(held, (batch.tenant_id, batch.entity, *quarantine.bounds(batch.scope)))
+        return gone + number(held, (batch.tenant_id, batch.entity, *quarantine.bounds(batch.scope)))
 
     def met(self) -> int:
         """Number of different records that were staged or rejected."""
@@ -112,7 +112,7 @@ class SqlLoad:
         return counts
 
     def _stamped(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        self._gone = None
+        self._is_nothing_gone = False
         for frame in gathered(self._batch.table, chunks):
             yield stamped(self._batch, frame, self._staged)
             self._staged += frame.height
@@ -122,18 +122,18 @@ class SqlLoad:
             self._engine.append(self._rejects, [quarantine_rows(self._batch, self._waiting, self._rejected)])
             self._rejected += len(self._waiting)
             self._waiting = []
-            self._gone = None
+            self._is_nothing_gone = False
 
     def _merge(self, extracted: int, deletes: bool) -> Counts:
-        run, table = self._engine.number, self._batch.table
-        loaded, quarantined = run(statements.count(self._rows)), run(statements.count(self._rejects))
+        number = self._engine.number
+        loaded, quarantined = number(statements.count(self._rows)), number(statements.count(self._rejects))
         if extracted != loaded + quarantined:
             raise self._mismatch(f"{extracted} records extracted, but {loaded} loaded and {quarantined} quarantined")
         duplicates = self._drop_duplicates(loaded)
         deleted = self._delete_gone() if deletes else 0
         self._quarantine(quarantined, deletes)
         updated, written = self._replace(loaded - duplicates)
-        self._check(merging.count_written(table), (self._batch.tenant_id, self._at), written + deleted)
+        self._check(merging.count_written(self._batch.table), (self._batch.tenant_id, self._at), written + deleted)
         return Counts(
             extracted=extracted,
             loaded=loaded,
@@ -147,24 +147,30 @@ class SqlLoad:
 
     def _replace(self, staged: int) -> tuple[int, int]:
         """Write the staged rows that are new or differ from those that are there; returns rows dropped and written."""
-        batch, run, address = self._batch, self._engine.number, self._engine.address
+        batch, number, address = self._batch, self._engine.number, self._engine.address
         found = dropped = 0
-        if self._has_rows:
+        if self._has_rows():
             searched = self._searched()
             for rows, part in self._slices(searched):
-                found += run(merging.find(batch, rows, part, self._found, address), part.values)
+                found += number(merging.find(batch, rows, part, self._found, address), part.values)
+            if found != number(merging.count_met(self._found)):
+                raise self._mismatch(f"{batch.table.name} has a key more than once")
             drop = merging.drop_found(batch, self._rows, searched, self._found, address)
-            dropped = run(drop, () if address else searched.values)
-        if staged == found - dropped:
-            return dropped, 0
-        insert = merging.insert(batch, self._rows, self._found if found > dropped else None)
-        return dropped, run(insert, (batch.tenant_id, batch.batch_id, self._at, self._at))
+            dropped = number(drop, () if address else searched.values)
+            if number(merging.count_kept(self._found)) == staged:
+                return dropped, 0
+        insert = merging.insert(batch, self._rows, self._found if found else None)
+        return dropped, number(insert, (batch.tenant_id, batch.batch_id, self._at, self._at))
+
+    def _has_rows(self) -> bool:
+        """Whether the tenant has any row in the table: of a first load nothing need be looked for."""
+        return self._engine.number(statements.has_rows(self._batch.table), (self._batch.tenant_id,)) > 0
 
     def _drop_duplicates(self, loaded: int) -> int:
         if self._keys() == loaded:
             return 0
-        run, batch = self._engine.number, self._batch
-        return sum(run(merging.keep_newest(batch, self._rows, staged)) for staged, _ in self._slices())
+        number, batch = self._engine.number, self._batch
+        return sum(number(merging.keep_newest(batch, self._rows, staged)) for staged, _ in self._slices())
 
     def _keys(self) -> int:
         return sum(self._engine.number(merging.distinct_keys(staged)) for staged, _ in self._slices())
@@ -195,7 +201,7 @@ class SqlLoad:
         return merging.within(self._batch.tenant_id, self._batch.scope)
 
     def _delete_gone(self) -> int:
-        if self._gone == 0 or (part := self._deletable()) is None:
+        if self._is_nothing_gone or (part := self._deletable()) is None:
             return 0
         number, batch = self._engine.number, self._batch
         stamps = (self._at, self._at, batch.batch_id)
@@ -205,16 +211,16 @@ class SqlLoad:
         )
 
     def _quarantine(self, rejected: int, deletes: bool) -> None:
-        batch, run = self._batch, self._engine.number
+        batch, number = self._batch, self._engine.number
         owner, now = (batch.tenant_id, batch.entity), (batch.batch_id, self._at)
         if rejected:
-            if run(quarantine.distinct_records(self._rejects)) < rejected:
-                run(quarantine.number_repeated(self._rejects))
-            run(quarantine.touch(self._rejects), (*now, *owner))
-            run(quarantine.insert(self._rejects), owner)
+            if number(quarantine.distinct_records(self._rejects)) < rejected:
+                number(quarantine.number_repeated(self._rejects))
+            number(quarantine.touch(self._rejects), (*now, *owner))
+            number(quarantine.insert(self._rejects), owner)
         scope = batch.scope if deletes else None
         resolve = quarantine.resolve(self._rows, self._rejects, scope)
-        run(resolve, (*now, *owner, batch.batch_id, *quarantine.bounds(scope)))
+        number(resolve, (*now, *owner, batch.batch_id, *quarantine.bounds(scope)))
         self._check(quarantine.count_met(), owner, rejected)
 
     def _take_snapshot(self) -> None:

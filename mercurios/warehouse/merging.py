@@ -1,6 +1,6 @@
 """The SQL of a batch: what is merged, deleted and kept of a day. Names come from declared tables only.
 
-run(drop_changed(SALES, "staged", part), part.values)
+number(find(batch, "staged", part, "found"), part.values)
 """
 
 from collections.abc import Iterator
@@ -126,6 +126,8 @@ _DROP_FOUND = Template("""
 """)
 _DROP_FOUND_BY_ADDRESS = Template("delete from $target where $address in (select $place from $found where $way)")
 _INSERT = Template("insert into $target ($columns) select $values from $staged as s")
+_COUNT_KEPT = Template("select count(distinct $seq) from $found where not $way")
+_COUNT_MET = Template("select count(distinct $seq) from $found")
 _NOT_KEPT = Template(" where not exists (select 1 from $found as f where f.$seq = s.$seq and not f.$way)")
 _GONE = """
     $part and $t.$deleted is null
@@ -183,13 +185,14 @@ def find(batch: Batch, staged: str, part: Part, found: str, address: str | None 
     A row gives way when it differs, or is dead and the staged one alive, or the other way round.
     """
     table, changed = batch.table, [batch.changed_column] if batch.changed_column else []
+    differs = f"(t.{ROW_HASH} is distinct from s.{ROW_HASH} or (t.{DELETED_AT} is null) = {_is_dead(batch)})"
     columns = dict.fromkeys((*_own_key(table), *changed, ROW_HASH, DELETED_AT))
     return (_FIND_BY_ADDRESS if address else _FIND).substitute(
         found=found,
         place=PLACE,
         seq=SEQUENCE,
         way=GIVES_WAY,
-        gives_way=f"(t.{ROW_HASH} <> s.{ROW_HASH} or (t.{DELETED_AT} is null) = {_is_dead(batch)}) and {_newer(batch)}",
+        gives_way=f"{differs} and {_newer(batch)}",
         target=table.name,
         staged=staged,
         on=_same_key(table, "t"),
@@ -223,11 +226,23 @@ def _newer(batch: Batch) -> str:
     return f"coalesce(case when t.{DELETED_AT} is null then {alive} else {dead} end, 1 = 1)"
 
 
+def count_kept(found: str) -> str:
+    """Count the staged rows that are there as they are."""
+    return _COUNT_KEPT.substitute(found=found, seq=SEQUENCE, way=GIVES_WAY)
+
+
+def count_met(found: str) -> str:
+    """Count the staged rows that were found; as many as were noted, unless the table has a key twice."""
+    return _COUNT_MET.substitute(found=found, seq=SEQUENCE)
+
+
 def insert(batch: Batch, staged: str, found: str | None) -> str:
     """Insert the staged rows, all or those that were not found as they are; parameters: tenant, batch, moment (twice).
 
     With `find` and `drop_found` before it a merge, and rows that are alike stay as they are. Several statements of one
-    transaction rather than a MERGE, which the emulator cannot run in one; the joins read keys and hashes only.
+    transaction rather than a MERGE, which the emulator cannot run in one; the joins read keys and hashes only. Rows lie
+    in the order of their arrival: to sort a large batch takes as long as to insert it, and more memory than there may
+    be, and the days of a scope are found in one column.
     """
     stamps = {
         "tenant_id": "?",

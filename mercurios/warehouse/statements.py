@@ -34,6 +34,7 @@ _TABLES = """
 """
 _EVERYTHING = Template("select * from $target")
 _COUNT = Template("select count(*) from $target")
+_HAS_ROWS = Template("select count(*) from (select 1 from $target where tenant_id = ? limit 1) as first_one")
 _OF_TENANT = Template("select $columns from $target where tenant_id = ?")
 _CLEAR_TENANT = Template("delete from $target where tenant_id = ?")
 _COPY = Template("insert into $target ($columns) select $columns from $staged")
@@ -78,6 +79,11 @@ def count(table: str, *columns: str) -> str:
     """Count rows; parameters: one value for each of the columns."""
     conditions = " and ".join(f"{column} = ?" for column in columns)
     return _COUNT.substitute(target=table) + (f" where {conditions}" if conditions else "")
+
+
+def has_rows(table: TableSpec) -> str:
+    """1 when a tenant has any row, else 0; parameter: tenant."""
+    return _HAS_ROWS.substitute(target=table.name)
 
 
 def clear_tenant(table: str) -> str:

@@ -12,7 +12,7 @@ class BatchReport(Counts):
     """One batch and what became of its records.
 
     window: what was read, e.g. `everything`, `days 2026-01-03/..` or `changes since 2026-01-01T10:00:00`.
-    is_resumed: whether its first pages were read by an earlier run. seconds: from its first page to its commit.
+    is_resumed: whether its first pages were read by an earlier run. seconds: what this run spent on it.
     """
 
     entity: str
