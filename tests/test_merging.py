@@ -176,7 +176,7 @@ def test_nothing_is_missing_while_nobody_can_tell_whose_a_rejected_record_is(war
 
 
 def test_a_broken_record_is_one_row_for_as_long_as_it_is_met(warehouse: Warehouse) -> None:
-    broken = [rejected("a", "A", day=1), rejected(None, "X"), rejected(None, "X"), rejected("a", "A", "other", day=1)]
+    broken = [rejected("a", "A", day=1), rejected(None, "X"), rejected(None, "X"), rejected("b", "A", "other", day=1)]
     for batch in ("b1", "b2"):
         assert load(warehouse, "north", rejects=broken, batch=batch).quarantined == 4
     load(warehouse, "south", rejects=broken[:1])
@@ -227,6 +227,15 @@ def test_other_entities_are_left_alone(warehouse: Warehouse) -> None:
         opened.reject([rejected("a", "A")])
         opened.commit(1, moment("b2"))
     assert sorted(still_open(warehouse)) == [("A", "b1", "b1"), ("A", "b2", "b2")]
+
+
+def test_of_a_broken_record_that_changes_while_it_is_read_the_newest_version_is_open(warehouse: Warehouse) -> None:
+    load(warehouse, "south", rejects=[rejected("a", "A")])
+    load(warehouse, "north", rejects=[rejected("b", "B")])
+    versions = [rejected("b", "B"), rejected("a", "A"), rejected("a", "A"), rejected("a", "bad"), rejected("b", "bad")]
+    assert load(warehouse, "north", rejects=versions, batch="b2", scope=Scope()).quarantined == 5
+    assert still_open(warehouse) == [("bad", "b2", "b2"), ("bad", "b2", "b2")]
+    assert still_open(warehouse, "south") == [("A", "b1", "b1")]
 
 
 def test_a_record_loaded_and_rejected_at_once_stays_open(warehouse: Warehouse) -> None:
@@ -399,16 +408,19 @@ class Model:
         ]
 
     def _reject(self, given: Given, came: set[object]) -> None:
-        met: dict[object, Rejected] = {}
+        met: dict[tuple[object, ...], Rejected] = {}
         for each in given.rejects:
             alike = sum(1 for known in met.values() if known.record == each.record and known.reasons == each.reasons)
             met[each.record, each.reasons, alike] = each
-        present = came | {each.record_id for each in given.rejects if each.record_id}
+        last = {each.record_id: (each.record, each.reasons) for each in given.rejects if each.record_id}
+        superseded = {key for key, each in met.items() if last.get(each.record_id, key[:2]) != key[:2]}
+        present = came | last.keys()
         for key, each in list(self.quarantine.items()):
             is_gone = given.scope is not None and given.deletes and inside(given.scope, each.day)
             if key not in met and (each.record_id in present or is_gone):
                 del self.quarantine[key]
-        self.quarantine = met | self.quarantine
+        open_now = met | self.quarantine
+        self.quarantine = {key: each for key, each in open_now.items() if key not in superseded}
 
 
 def _day(day: object) -> date | None:

@@ -218,6 +218,7 @@ class SqlLoad:
                 number(quarantine.number_repeated(self._rejects))
             number(quarantine.touch(self._rejects), (*now, *owner))
             number(quarantine.insert(self._rejects), owner)
+            number(quarantine.supersede(self._rejects), (*now, *owner, batch.batch_id))
         scope = batch.scope if deletes else None
         resolve = quarantine.resolve(self._rows, self._rejects, scope)
         number(resolve, (*now, *owner, batch.batch_id, *quarantine.bounds(scope)))

@@ -30,6 +30,22 @@ _INSERT = Template("""
     from $rejected as r
     where not exists (select 1 from $target as q where $open and q.record_hash = r.record_hash)
 """)
+# Of a record that changed while it was read the newest version counts; what was told apart by a number is alike.
+_SUPERSEDE = Template("""
+    update $target
+    set resolved_by = ?, resolved_at = cast(? as timestamp)
+    where $open and last_batch_id = ? and record_hash in (
+        select versions.record_hash
+        from (
+            select
+                r.record_hash,
+                first_value(r.record_hash) over (partition by r.record_id order by r.$seq desc) as newest
+            from $rejected as r
+            where r.record_id is not null
+        ) as versions
+        where split_part(versions.record_hash, '-', 1) <> split_part(versions.newest, '-', 1)
+    )
+""")
 _RESOLVE = Template("""
     update $target
     set resolved_by = ?, resolved_at = cast(? as timestamp)
@@ -87,6 +103,11 @@ def insert(rejected: str) -> str:
         columns=", ".join(names),
         values=", ".join(f"r.{name}" for name in names),
     )
+
+
+def supersede(rejected: str) -> str:
+    """Records that the same batch met again later, and otherwise; parameters: batch, moment, tenant, entity, batch."""
+    return _SUPERSEDE.substitute(target=QUARANTINE.name, open=_OPEN, rejected=rejected, seq=SEQUENCE)
 
 
 def resolve(staged: str, rejected: str, scope: Scope | None) -> str:
