@@ -1,0 +1,39 @@
+"""The emergency stop: no warehouse computes and no task starts until it is undone.
+
+Suspending alone would not do: the next query resumes a warehouse. So AUTO_RESUME is switched off first.
+"""
+
+from mercurios.account.declaration import Declaration
+from mercurios.account.names import found, found_path
+from mercurios.account.planning import Plan, Statement
+from mercurios.account.session import Session
+
+_RUNNING = {"STARTED", "STARTING", "RESUMING", "RESIZING"}
+
+
+def stop_plan(session: Session) -> tuple[Plan, Plan]:
+    """Statements that stop every warehouse and task of the account, declared or not, and those that undo just that."""
+    stop, undo = [], []
+    for row in session.rows("show warehouses"):
+        name = found(row["name"])
+        if str(row["auto_resume"]).lower() == "true":
+            stop.append(Statement(f"alter warehouse {name} set auto_resume = false", f"{name} starts no more"))
+            undo.append(Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again"))
+        if str(row["state"]).upper() in _RUNNING:
+            stop.append(Statement(f"alter warehouse {name} abort all queries", f"{name} is running"))
+            stop.append(Statement(f"alter warehouse {name} suspend", f"{name} is running"))
+    for row in session.rows("show tasks in account"):
+        name = found_path(row["database_name"], row["schema_name"], row["name"])
+        if str(row["state"]).lower() == "started":
+            stop.append(Statement(f"alter task {name} suspend", f"task {name} is scheduled"))
+            undo.append(Statement(f"alter task {name} resume", f"task {name} is scheduled again"))
+    return Plan(tuple(stop), (), ()), Plan(tuple(undo), (), ())
+
+
+def undo_plan(session: Session, declaration: Declaration) -> Plan:
+    """Statements that let the declared warehouses, and those of tenants, resume; `apply` does the rest."""
+    live = {found(row["name"]): row for row in session.rows("show warehouses")}
+    names = [name for name in live if name in declaration.warehouses or name.startswith("tenant_")]
+    off = [name for name in names if str(live[name]["auto_resume"]).lower() != "true"]
+    sql = (Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again") for name in off)
+    return Plan(tuple(sql), (), ())
