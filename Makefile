@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak up notebook bench-ingest bench-retrieval lock clean
+.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-retrieval docs lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -13,13 +13,13 @@ demo: $(VENV)/run  ## run the whole path on 1,469,307 real sale lines, print a s
 	$(BIN)/mercurios demo
 
 test: $(VENV)/test  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/test  ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
@@ -30,11 +30,17 @@ soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults and hold
 bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history
 	$(BIN)/python -m benchmarks.ingest
 
+bench-warehouse: $(VENV)/test  ## dbt build on the full 1.47 million lines, one more day, and the same SQL bare
+	$(BIN)/python -m benchmarks.warehouse
+
 bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and English, against the planner and the index
 	$(BIN)/python -m benchmarks.retrieval
 
 notebook: $(VENV)/run  ## open JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+
+docs: $(VENV)/run  ## write docs/metrics.md again from the metrics in dbt/
+	$(BIN)/python -m mercurios.metrics docs/metrics.md
 
 lock: $(VENV)/run  ## resolve pyproject.toml into the two locks again, keeping what still fits
 	sh .ci/lock

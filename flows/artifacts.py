@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
@@ -10,8 +11,10 @@ from mercurios.jobs.ingest import IngestReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
+from mercurios.lake import Expiry
 from mercurios.quality import QualityReport
 
+MOST_BREACHES = 1_000
 _ACCOUNT = "Per batch: extracted = loaded + quarantined, loaded = inserted + updated + unchanged + duplicates"
 
 
@@ -69,18 +72,39 @@ def quality(reports: Sequence[QualityReport]) -> None:
 
 
 def dbt_results(report: TransformReport) -> None:
-    """One row per dbt node."""
+    """One row per dbt node, and one per tenant and rule of the warehouse that its records break."""
     rows = [
         {"node": node.name, "kind": node.kind, "status": node.status, "seconds": round(node.seconds, 2)}
         for node in report.nodes
     ]
     create_table_artifact(rows, key="dbt-results", description="dbt build: models and data tests")
+    broken = [
+        {
+            "tenant": breach.tenant_id,
+            "severity": breach.severity,
+            "rule": breach.rule,
+            "entity": breach.entity,
+            "breaches": breach.breaches,
+            "checked": breach.checked,
+            "example": breach.example,
+        }
+        for breach in report.breaches[:MOST_BREACHES]
+    ]
+    told = f"{len(broken)} of {len(report.breaches)} broken rules; every record: intermediate.int_rule_breaches"
+    create_table_artifact(broken, key="data-quality", description=told)
 
 
 def release(report: ExportReport) -> None:
-    """One row per table of the release."""
-    rows = [{"table": name, "rows": count} for name, count in report.rows.items()]
-    create_table_artifact(rows, key="release", description=f"Release {report.release.id}")
+    """One row per table of the release, and what had to be written for it."""
+    create_table_artifact(
+        [asdict(table) for table in report.tables], key="release", description=f"Release {report.release.id}"
+    )
+
+
+def expiry(report: Expiry) -> None:
+    """One row per release that was taken out."""
+    told = f"{report.kept} releases kept; {report.files} files of {report.bytes / 1e6:.1f} MB removed"
+    create_table_artifact([{"release": name} for name in report.releases], key="expiry", description=told)
 
 
 def scores(reports: Sequence[RetrainReport]) -> None:

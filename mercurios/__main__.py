@@ -11,7 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mercurios.commands import lake as lake_commands
 from mercurios.commands import quarantine as quarantine_commands
+from mercurios.commands import release as release_commands
+from mercurios.commands import snowflake as snowflake_commands
 from mercurios.commands import tenant as tenant_commands
 
 app = typer.Typer(
@@ -23,6 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(quarantine_commands.app, name="quarantine")
+app.add_typer(release_commands.app, name="release")
+app.add_typer(lake_commands.app, name="lake")
+app.add_typer(snowflake_commands.app, name="snowflake")
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose data.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
@@ -56,6 +62,9 @@ def sandbox(  # noqa: PLR0913 - options of a command
         int | None,
         typer.Option(help="A bad day drawn by this number: refusals, cut pages, records that change meanwhile."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where a merchant of that name has other data.")
+    ] = False,
 ) -> None:
     """Serve a stand-in of the ProHandel API on loopback and write tenant files that point at it."""
     from mercurios.config import Settings
@@ -63,7 +72,7 @@ def sandbox(  # noqa: PLR0913 - options of a command
     from mercurios.demo import FolderMerchant, serve_sandbox
 
     folder = FolderMerchant(data, merchant or data.resolve().name, currency, time_zone) if data else None
-    serve_sandbox(Settings(), Console(), folder, port, faults)
+    serve_sandbox(Settings(), Console(), folder, port, faults, replace_files=replace)
 
 
 def _flow(name: str, **parameters: object) -> None:
@@ -71,7 +80,20 @@ def _flow(name: str, **parameters: object) -> None:
     from mercurios.console import Console
     from mercurios.running import run_flow
 
+    if "tenants" in parameters:
+        _check_tenants(parameters["tenants"])
     run_flow(name, Settings(), Console(), **parameters)
+
+
+def _check_tenants(named: object) -> None:
+    """Raise ConfigError for a tenant that is not there or whose file is wrong, before a server is started."""
+    from mercurios.wiring import tenant_ids, tenants
+
+    if not isinstance(named, list) or not named:
+        tenant_ids()
+        return
+    for name in named:
+        tenants().get(name)
 
 
 @app.command()
@@ -93,17 +115,21 @@ def ingest(
     """Read what is due of every merchant into the warehouse."""
     from mercurios.errors import BadRequest
     from mercurios.jobs.ingest import Extent, parse_days
+    from mercurios.sources.contracts import check_entities
 
     if full and days:
         raise BadRequest("expected --full (everything) or --days (some days), got both; say one of them")
     first, until = parse_days(days) if days else (None, None)
+    check_entities(*(entity or ()))
     _flow("ingest", tenants=tenant, extent=Extent(tuple(entity or ()), full, first, until, accept_deletions))
 
 
 @app.command()
 def transform() -> None:
-    """Build and test the marts with dbt."""
-    _flow("transform")
+    """Build and test the marts with dbt, and list what is wrong in the merchants' books."""
+    from mercurios.commands.transform import transform as run
+
+    run()
 
 
 @app.command()
@@ -145,6 +171,7 @@ def pipeline(tenant: Tenants = None) -> None:
     from mercurios.running import keep_summary, run_flow
     from mercurios.summary import print_summary, summarise
 
+    _check_tenants(tenant)
     settings, console = Settings(), Console()
     summary = summarise(run_flow("pipeline", settings, console, tenants=tenant), console.stations)
     keep_summary(settings, summary)
@@ -163,7 +190,7 @@ def quality(tenant: Tenants = None) -> None:
     chosen = [tenants().get(name) for name in tenant or tenant_ids()]
     with open_warehouse() as warehouse:
         for each in chosen:
-            print("\n".join(lines(measure(each, warehouse, datetime.now(UTC)), each.sla.quality)))
+            print("\n".join(lines(measure(each, warehouse, datetime.now(UTC)), each.sla)))
 
 
 @app.command()

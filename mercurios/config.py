@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     )
     snowflake_private_key: SecretStr = Field(default=SecretStr(""), description="PEM of the service user's private key")
     tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
+    keep_releases: int = Field(default=30, ge=1, description="how many of the newest releases are always kept")
+    keep_days: int = Field(default=90, ge=0, description="for how many days every release is kept")
     sandbox_port: int = Field(
         default=8765, description="first port of the ProHandel stand-in; merchants take the next ones"
     )

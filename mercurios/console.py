@@ -107,10 +107,22 @@ class Console:
 
     def finish(self, handle: int) -> None:
         """End a step and leave one line of it."""
-        step = self._steps.pop(handle)
-        self._bars.remove_task(step.task)
+        step = self._ended_step(handle)
         seconds = time.perf_counter() - step.started
         self.say(f"  {step.label:<44} {step.done:>11,} {step.unit:<10} {seconds:6.1f} s")
+
+    def drop(self, handle: int) -> None:
+        """End a step and leave nothing of it."""
+        self._ended_step(handle)
+
+    def _ended_step(self, handle: int) -> _Step:
+        step = self._steps.pop(handle)
+        self._bars.remove_task(step.task)
+        return step
+
+    def tell(self, line: str) -> None:
+        """Leave a line of what came of something, below its station."""
+        self.say(f"  {line}")
 
     def say(self, line: str) -> None:
         """Print one line as it is."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mercurios import progress
 from mercurios.config import Settings, child_environment
 from mercurios.console import Console
 from mercurios.errors import MercuriosError
@@ -42,18 +43,31 @@ class FolderMerchant:
     currency: str
     time_zone: str
 
+    @property
+    def origin(self) -> str:
+        """The folder, in one line."""
+        return ascii(str(self.data.resolve()))[1:-1]
 
-def serve_sandbox(
-    settings: Settings, console: Console, folder: FolderMerchant | None, port: int | None, faults: int | None = None
+
+def serve_sandbox(  # noqa: PLR0913 - what a command was told
+    settings: Settings,
+    console: Console,
+    folder: FolderMerchant | None,
+    port: int | None,
+    faults: int | None = None,
+    *,
+    replace_files: bool = False,
 ) -> None:
     """Serve the Complete Journey, or one folder, until interrupted; writes tenant files that point here.
 
-    faults: seed of a bad day, the same for the same number; None for a good one.
+    faults: seed of a bad day, the same for the same number; None for a good one. replace_files: also those of merchants
+    of that name with other data. Raises ConfigError, before any data is read, for what cannot be written.
     """
     from mercurios.sandbox import (
         PROFILES,
         Profile,
         RunningSandbox,
+        check_place,
         enrol,
         load_folder,
         prepare_journey,
@@ -62,12 +76,18 @@ def serve_sandbox(
         write_tenant_files,
     )
 
+    profiles = {name: replace(profile, origin="the Complete Journey") for name, profile in PROFILES.items()}
+    if folder is not None:
+        profiles = {folder.name: Profile(folder.name, folder.currency, folder.time_zone, origin=folder.origin)}
+    for name, profile in profiles.items():
+        check_place(name, profile, settings.tenants_folder, replace=replace_files)
     with console.shown("sandbox"):
-        if folder is None:
-            offers = [(name, entities, PROFILES[name]) for name, entities in prepare_journey(settings.home / "sandbox")]
-        else:
-            profile = Profile(title=folder.name, currency=folder.currency, time_zone=folder.time_zone)
-            offers = [(folder.name, load_folder(folder.data, time_zone=folder.time_zone), profile)]
+        data = (
+            prepare_journey(settings.home / "sandbox")
+            if folder is None
+            else [(folder.name, load_folder(folder.data, time_zone=folder.time_zone))]
+        )
+        offers = [(name, entities, profiles[name]) for name, entities in data]
     merchants = enrol(offers, settings.tenants_folder)
     if faults is not None:
         merchants = [replace(merchant, faults=seeded_faults(faults)) for merchant in merchants]
@@ -78,6 +98,7 @@ def serve_sandbox(
         for merchant, path in zip(merchants, files, strict=True):
             console.say(f"  {merchant.name:<12} {sandbox.server_url(merchant.name)}/api/v2    tenant file {path}")
 
+    progress.show_with(console)  # faults are told as they happen
     serve(merchants, port or settings.sandbox_port, on_ready=ready)
 
 

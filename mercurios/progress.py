@@ -25,7 +25,13 @@ class Display(Protocol):
         """Add `amount` units to the step."""
 
     def finish(self, handle: int) -> None:
-        """End the step, also after an error."""
+        """End the step, also after an error, and leave a line of it."""
+
+    def drop(self, handle: int) -> None:
+        """End the step, also after an error, and leave nothing of it."""
+
+    def tell(self, line: str) -> None:
+        """Leave a line of what came of something."""
 
 
 class _Silent:
@@ -36,6 +42,12 @@ class _Silent:
         return None
 
     def finish(self, handle: int) -> None:
+        return None
+
+    def drop(self, handle: int) -> None:
+        return None
+
+    def tell(self, line: str) -> None:
         return None
 
 
@@ -49,11 +61,19 @@ def show_with(display: Display | None) -> None:
 
 
 @contextmanager
-def track(label: str, *, unit: str, total: int | None = None) -> Iterator[Advance]:
-    """Announce a step that takes longer than a second; yields a function that adds finished units."""
+def track(label: str, *, unit: str, total: int | None = None, leaves_line: bool = True) -> Iterator[Advance]:
+    """Announce a step that takes longer than a second; yields a function that adds finished units.
+
+    leaves_line: no when what came of it is told with `tell`.
+    """
     display = _display
     handle = display.start(label, unit, total)
     try:
         yield lambda amount: display.advance(handle, amount)
     finally:
-        display.finish(handle)
+        (display.finish if leaves_line else display.drop)(handle)
+
+
+def tell(line: str) -> None:
+    """Tell what came of something, where amount and time alone would not say it."""
+    _display.tell(line)

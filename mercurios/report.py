@@ -21,13 +21,14 @@ def status_text(settings: Settings) -> str:
     lines = [f"release   {release.id} of {release.at[:16]} UTC" if release else "release   none yet"]
     for tenant in status.tenants:
         fresh = tenant.freshness
-        lines.append(
-            f"\n{tenant.id}: sales up to {fresh.last_sale_on or 'never'}, read {(fresh.ingested_at or 'never')[:16]}"
-        )
+        sales = f"sales up to {fresh.last_sale_on}" if fresh.last_sale_on else "no sales published yet"
+        read = f"read {fresh.ingested_at[:16]} UTC" if fresh.ingested_at else "never read"
+        lines.append(f"\n{tenant.id}: {sales}, {read}")
         lines += [
             f"  raw   {entity:<20} {one.rows:>10,} rows {one.quarantined:>8,} quarantined"
             for entity, one in tenant.raw.items()
+            if one.rows or one.quarantined
         ]
-        lines += [f"  mart  {name:<20} {rows:>10,} rows" for name, rows in tenant.marts.items()]
+        lines += [f"  mart  {name:<20} {rows:>10,} rows" for name, rows in tenant.marts.items() if rows]
         lines += [f"  model {name:<20} version {one.version}: {one.reason}" for name, one in tenant.champions.items()]
     return "\n".join(lines)

@@ -4,14 +4,16 @@ summary = summarise(report, console.stations)
 print_summary(summary, console)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mercurios.console import Console, Station
 
 if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
+    from mercurios.jobs.transform import Breach
 
+MOST_BREACHES = 20
 _NEXT = (
     ('mercurios query --tenant {tenant} "Welche fünf Warengruppen hatten den meisten Umsatz?"', "ask"),
     ("mercurios status", "what is there; --json for programs"),
@@ -32,6 +34,7 @@ def summarise(report: "PipelineReport", stations: Mapping[str, Station]) -> dict
         "seconds": round(sum(one.seconds for one in stations.values()), 1),
         "peak_mb": round(max(one.peak_bytes for one in stations.values()) / 1e6),
         "warnings": [f"{one.name}: {one.message}" for one in report.transform.warnings],
+        "broken_rules": breach_lines(report.transform.breaches),
         "scores": [row for one in report.retrain for row in one.score_rows()],
         "left_out": [
             *(f"{one.tenant_id} {what}: {why}" for one in report.retrain for what, why in one.skipped.items()),
@@ -66,6 +69,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         say(f"  {name:<12}{rows:>12}{one['seconds']:>10.1f}{one['peak_mb']:>9,} MB")
     for warning in summary["warnings"]:
         say(f"\n  dbt warns: {warning}")
+    for line in summary["broken_rules"]:
+        say(f"  {line}")
     say(f"\n  {'trained':<32}{'champion':<20}{'score':>16}    baseline")
     for row in summary["scores"]:
         what = f"{row['tenant']} {row['what']}"
@@ -83,6 +88,17 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     say("\nWhat to do next (commands are in .venv/bin):")
     for command, what in _NEXT:
         say(f"  {command.format(tenant=tenant):<88} {what}")
+
+
+def breach_lines(breaches: Sequence["Breach"]) -> list[str]:
+    """What is wrong in the merchants' books, a line a rule, gravest first and no more than a screen holds."""
+    lines = [
+        f"{one.severity:<8}{one.tenant_id} {one.rule}: {one.breaches:,} of {one.checked:,} "
+        f"({one.entity}), e.g. {one.example}"
+        for one in breaches[:MOST_BREACHES]
+    ]
+    more = len(breaches) - len(lines)
+    return [*lines, f"and {more:,} more; all are in marts.mart_data_quality"] if more > 0 else lines
 
 
 def _rows(report: "PipelineReport") -> dict[str, int]:

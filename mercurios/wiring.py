@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from mercurios.tenancy import FilesSource, Tenant, TenantDirectory
 if TYPE_CHECKING:
     from mercurios.answers import Answer
     from mercurios.jobs.status import Status
-    from mercurios.lake import Lake
+    from mercurios.lake import Expiry, Lake
     from mercurios.registry import Registry
     from mercurios.release_files import ReleaseFiles
     from mercurios.retrieval import Embedder
@@ -129,6 +129,17 @@ def open_lake(settings: Settings | None = None) -> "Lake":
 
     chosen = settings or Settings()
     return Lake.open(chosen.catalog_url, chosen.lake_url)
+
+
+def expire_releases(now: datetime, settings: Settings | None = None, *, dry_run: bool = False) -> "Expiry":
+    """Expire releases by the policy of the settings, but none that a champion was trained on."""
+    from mercurios.jobs.expire import expire, trained_on
+    from mercurios.lake import Policy
+
+    chosen = settings or Settings()
+    policy = Policy(chosen.keep_releases, chosen.keep_days)
+    pinned = trained_on(open_registry(chosen), tenants(chosen).ids())
+    return expire(open_lake(chosen), policy, now=now, pinned=pinned, dry_run=dry_run)
 
 
 def open_registry(settings: Settings | None = None) -> "Registry":

@@ -144,6 +144,7 @@ class ToySemantics:
                 description={"en": f"{name} of all lines", "de": f"{german} aller Zeilen"},
                 dimensions=("branch", "category"),
                 grains=("DAY", "MONTH"),
+                formula={"en": f"sum of {name}", "de": f"Summe: {german}"},
             )
             for name, german, unit in (("revenue", "Umsatz", "currency"), ("units", "Stück", "units"))
         )

@@ -9,8 +9,10 @@ SNOWFLAKE_DISABLE_PLATFORM_DETECTION is set while it runs, for child processes t
 use a database name of your own; it is made at the first connection.
 
 What it cannot show: roles, grants, policies, warehouses and every other account object. Account statements are
-answered with a no-op here, which proves nothing about them. Two mistakes of fakesnow 0.12 are mended: it sends null
-timestamps as 1970, and does not take `TEMPORARY` on the qualified names that dbt uses (the word is dropped).
+answered with a no-op here, which proves nothing about them, and the row access policy that a table is created with is
+dropped before the emulator sees it: what was sent is held by a log on the client's side (see test_account_policies).
+Two mistakes of fakesnow 0.12 are mended: it sends null timestamps as 1970, and does not take `TEMPORARY` on the
+qualified names that dbt uses (the word is dropped).
 """
 
 import json
@@ -36,6 +38,7 @@ from mercurios.config import ROOT
 from mercurios.warehouse.snowflake import Endpoint, SnowflakeWarehouse
 
 QUALIFIED_TEMPORARY = re.compile(r"(?i)^(\s*create\s+(?:or\s+replace\s+)?)temporary\s+(?=(?:table|view)\s+\S+\.)")
+ROW_ACCESS_POLICY = re.compile(r"(?i)\bwith\s+row\s+access\s+policy\s+[\w.]+\s+on\s*\(\s*\w+\s*\)")
 NO_OPS = [r"(?i)^\s*alter\s+(session|warehouse|user|account)\b", r"(?i)^\s*use\s+(warehouse|role|secondary)\b"]
 TIMEOUT_SECONDS = 20
 
@@ -101,7 +104,7 @@ def _private_key() -> str:
 
 
 def _relaxed(statement: str) -> str:
-    return QUALIFIED_TEMPORARY.sub(r"\1", statement)
+    return ROW_ACCESS_POLICY.sub("", QUALIFIED_TEMPORARY.sub(r"\1", statement))
 
 
 def _serve() -> None:

@@ -30,12 +30,13 @@ from mercurios.answers.periods import find_periods
 from mercurios.answers.reading import language_of
 from mercurios.answers.render import answered, asked_back, refused, text_of
 from mercurios.answers.tokens import correct, tokenize
+from mercurios.answers.validation import fault
 from mercurios.config import ROOT
 from mercurios.errors import BadRequest, ConfigError, NoRelease
 from mercurios.jobs.index import value_entries
 from mercurios.jobs.query import ask, ask_all, context_of, demo_questions
 from mercurios.lake import Lake
-from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, Order
+from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, Order, Time
 from mercurios.retrieval import Embedder, Entry, TenantIndex, open_query_embedder
 from mercurios.serving import Session, open_session
 from mercurios.tables import TABLES
@@ -56,9 +57,22 @@ LABELS = {
     "gross_margin": ("Gross margin", "Erzielte Spanne", "fraction"),
     "active_customers": ("Active customers", "Aktive Kunden", "count"),
     "stock_value": ("Stock value", "Bestandswert", "currency"),
+    "stock_turnover": ("Stock turnover", "Lagerumschlag", "ratio"),
+    "sell_through": ("Sell-through", "Abverkaufsquote", "fraction"),
+    "open_to_buy": ("Open-to-buy", "Freies Limit", "currency"),
+    "revenue_month_to_date": ("Revenue month to date", "Umsatz seit Monatsbeginn", "currency"),
+    "revenue_growth_month": ("Revenue growth on the month before", "Vormonatsvergleich", "fraction"),
+}
+TIMES: dict[str, Time] = {
+    "stock_value": "level",
+    "stock_turnover": "as_of",
+    "sell_through": "balance",
+    "open_to_buy": "plan",
+    "revenue_month_to_date": "running",
+    "revenue_growth_month": "comparison",
 }
 CATALOG = tuple(
-    Metric(name, {"en": en, "de": de}, unit, {"en": f"{en}.", "de": f"{de}."}, DIMENSIONS)
+    Metric(name, {"en": en, "de": de}, unit, {"en": f"{en}.", "de": f"{de}."}, DIMENSIONS, time=TIMES.get(name, "flow"))
     for name, (en, de, unit) in LABELS.items()
 )
 VALUES = {
@@ -284,7 +298,14 @@ def test_names_and_branches_of_another_tenant_are_unknown(north: Context, south:
         ("best and worst store by revenue", "two_rankings"),
         ("average revenue in May", "average"),
         ("Umsatz in Dollar im Mai", "currency"),
-        ("Wie hoch ist der Lagerumschlag?", "kpi"),
+        ("Wie hoch ist die Flächenproduktivität?", "kpi"),
+        ("Wie hoch ist der GMROI?", "metric_unavailable"),
+        ("Lagerumschlag im Mai", "newest_only"),
+        ("Lagerumschlag pro Monat", "newest_only"),
+        ("Umsatz und Lagerumschlag", "two_metrics"),
+        ("Vormonatsvergleich im Mai", "comparison"),
+        ("Abverkaufsquote im Mai", "stock_outside"),
+        ("Freies Limit im Mai", "newest_only"),
         ("Umsatz pro Kunde", "kpi"),
         ("Umsatz nach Lieferant", "dimension"),
         ("Umsatz von Kaffee in Hamburg", "not_understood"),
@@ -301,6 +322,50 @@ def test_what_is_refused_says_why(question: str, reason: str, north: Context) ->
     found = plan(question, north)
     assert isinstance(found, Refusal), found
     assert found.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("question", "days"),
+    [
+        ("Lagerumschlag nach Warengruppe", ("2017-12-31", "2017-12-31")),
+        ("Was ist der aktuelle Lagerumschlag?", ("2017-12-31", "2017-12-31")),
+        ("Abverkaufsquote nach Warengruppe", ("2017-01-01", "2018-01-01")),
+        ("Abverkaufsquote 2017", ("2017-01-01", "2018-01-01")),
+        ("Abverkaufsquote seit November", ("2017-11-01", "2018-01-01")),
+        ("Abverkaufsquote im November", "stock_outside"),
+        ("Freies Limit nach Warengruppe", ("2017-12-01", "2018-05-31")),
+        ("Freies Limit im Dezember", ("2017-12-01", "2017-12-31")),
+        ("Umsatz seit Monatsbeginn nach Filiale", ("2017-01-01", "2017-12-31")),
+    ],
+)
+def test_a_metric_is_asked_for_the_days_it_knows(question: str, days: Any, north: Context) -> None:
+    found = plan(question, north)
+    if isinstance(found, MetricQuery):
+        assert (found.start, found.end) == tuple(map(date.fromisoformat, days))
+    else:
+        assert isinstance(found, Refusal), found
+        assert found.reason == days
+
+
+@pytest.mark.parametrize(
+    ("names", "start", "end", "reason"),
+    [
+        (("stock_turnover",), "2017-12-31", "2017-12-31", None),
+        (("stock_turnover",), "2017-11-01", "2017-12-31", "newest_only"),
+        (("open_to_buy",), "2018-01-01", "2018-05-31", None),
+        (("open_to_buy",), "2018-01-01", "2018-06-30", "newest_only"),
+        (("sell_through",), "2017-11-01", "2018-01-01", None),
+        (("sell_through",), "2017-11-01", "2018-01-02", "outside"),
+        (("revenue_month_to_date",), "2017-11-01", "2017-11-30", None),
+        (("revenue_growth_month",), "2017-11-01", "2017-11-30", "comparison"),
+        (("revenue", "revenue_month_to_date"), "2017-11-01", "2017-11-30", "two_metrics"),
+    ],
+)
+def test_days_that_a_metric_does_not_know_are_a_fault(
+    names: tuple[str, ...], start: str, end: str, reason: str | None, north: Context
+) -> None:
+    found = fault(MetricQuery(names, start=date.fromisoformat(start), end=date.fromisoformat(end)), north)
+    assert (found and found.reason) == reason
 
 
 def test_every_refusal_and_question_back_has_a_text_in_both_languages(north: Context) -> None:
@@ -551,6 +616,9 @@ def test_every_number_in_an_answer_comes_from_its_rows(
         (12345, "count", "12.345", "12,345"),
         (12.5, "units", "12,5", "12.5"),
         (1000.0, "units", "1.000", "1,000"),
+        (85.55, "days", "85,6 Tage", "85.6 days"),
+        (12.25, "weeks", "12,3 Wochen", "12.3 weeks"),
+        (2.995, "ratio", "3,00", "3.00"),
         (None, "currency", "–", "–"),
     ],
 )

@@ -105,6 +105,7 @@ def test_row_counts_are_the_tenants_own(api: ApiWorld) -> None:
 def test_metric_catalog_speaks_both_languages(api: ApiWorld) -> None:
     document = """{ metricCatalog {
         name unit dimensions grains label german: label(locale: "de-AT") description other: description(locale: "de")
+        formula(locale: "de") caution
     } }"""
     first = api.ask(document)["metricCatalog"][0]
     assert first == {
@@ -116,6 +117,8 @@ def test_metric_catalog_speaks_both_languages(api: ApiWorld) -> None:
         "german": "Umsatz",
         "description": "revenue of all lines",
         "other": "Umsatz aller Zeilen",
+        "formula": "Summe: Umsatz",
+        "caution": None,
     }
 
 

@@ -114,20 +114,55 @@ def test_a_replay_takes_in_what_the_contract_of_today_takes(home: Path) -> None:
     assert "nothing is in quarantine" in told("quarantine", "replay", "-t", "south", "-e", "sale")
 
 
+def test_what_is_dismissed_is_told_with_its_reason(home: Path) -> None:
+    first, second = (row["number"] for row in listed("north")[:2])
+    text = told("quarantine", "dismiss", first, second[:6], "-t", "north", "--reason", "in the corrected file")
+    assert [line.split()[0] for line in text.splitlines() if "dismissed" in line and "[info" not in line] == [
+        first,
+        second,
+    ]
+    assert first not in {row["number"] for row in listed("north")}
+    assert "  dismissed: in the corrected file" in told("quarantine", "list", "-t", "north", "--all")
+    assert len(listed("south")) == 1
+
+
+def test_the_fields_of_a_file_are_listed(home: Path) -> None:
+    lines = [line.split(maxsplit=2) for line in told("tenant", "fields", "sale").splitlines()]
+    assert ["salePrice", "number", "must"] in lines
+    assert ["labelPrice", "number", "may"] in lines
+    assert ["lastChange", "timestamp", "may; else the time of the file"] in lines
+    assert told("tenant", "fields").splitlines() == list(CONTRACTS)
+    assert "left behind" in told("tenant", "fields", "customer")
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
         (("quarantine", "list", "-t", "nobody"), UnknownTenant, "known: north, south"),
         (("quarantine", "list", "-t", "north", "-e", "sael"), BadRequest, "unknown entity 'sael'"),
         (("quarantine", "replay", "-t", "north", "-e", "sael"), BadRequest, "unknown entity 'sael'"),
-        (("quarantine", "show", "zz", "-t", "north"), BadRequest, "expected one"),
+        (("quarantine", "show", "zz", "-t", "north"), BadRequest, "none begins with 'zz'"),
+        (("quarantine", "dismiss", "zz", "-t", "north", "--reason", "x"), BadRequest, "none begins with 'zz'"),
+        (("ingest", "-t", "north", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'; known: north, south"),
+        (("ingest", "-e", "sales"), BadRequest, "unknown entity 'sales'; did you mean sale?"),
+        (("retrain", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
+        (("index", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
+        (("pipeline", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
+        (("tenant", "onboard", "wrong"), UnknownTenant, "no tenant 'wrong'"),
+        (("tenant", "fields", "sales"), BadRequest, "did you mean sale?"),
+        (("ingest", "--days", "../.."), BadRequest, "--full reads everything"),
         (("ingest", "--full", "--days", "2026-01-01/2026-02-01"), BadRequest, "got both; say one of them"),
         (("ingest", "--days", "2026-02-01/2026-01-01"), BadRequest, "holds no day"),
     ],
 )
 def test_what_cannot_be_done_is_said(
-    home: Path, arguments: tuple[str, ...], kind: type[MercuriosError], message: str
+    home: Path,
+    arguments: tuple[str, ...],
+    kind: type[MercuriosError],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("mercurios.running._prefect", lambda: pytest.fail("Prefect was started"))
     error = refused(*arguments)
     assert type(error) is kind
     assert message in str(error)
@@ -156,7 +191,7 @@ def test_notes_of_an_error_are_told_on_its_line() -> None:
 
 def test_quality_tells_scores_failures_and_promises_of_the_merchant_that_was_named(home: Path) -> None:
     first, *rest = measured("-t", "north")
-    assert first == "north: 0.00 % of the records are sound, 98.00 % promised"
+    assert first == "north: 0.00 % of the records are sound, 98.00 % promised (the default; `sla` in the tenant file)"
     assert any("label" in line and "3 quarantined" in line for line in rest)
     assert any(line.startswith("  not kept: ") for line in rest)
     assert all(line.startswith("  ") for line in rest)

@@ -26,7 +26,7 @@ from mercurios.secrets import SecretRef
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, SALE
 from mercurios.sources.conversion import Converted, convert
-from mercurios.sources.files import FileDrop, entity_of
+from mercurios.sources.files import FileDrop, asked_of_files, entity_of
 from mercurios.sources.folders import LocalFolder
 from mercurios.sources.german import Separator, moment, numbers, separator_of
 from mercurios.sources.tabular import plain
@@ -358,7 +358,10 @@ def test_what_cannot_be_decided_is_quarantined_as_it_was(tmp_path: Path) -> None
     got = converted(drop(tmp_path))
     assert got.frame["id"].to_list() == ["line-2"]
     (held,) = got.quarantined
-    assert held.reasons == ("salePrice: expected number, got other text",)
+    (reason,) = held.reasons
+    assert reason.startswith(
+        "salePrice: expected number, got number 1.234, which may be 1.234 or 1234; write 1234 or 1.2340"
+    )
     assert json.loads(held.record)["salePrice"] == "1.234"
 
 
@@ -566,9 +569,10 @@ def test_rows_of_another_width_are_quarantined_and_tell_where_they_are(tmp_path:
     got = converted(drop(tmp_path))
     assert got.frame.height == 3
     assert [json.loads(held.record) for held in got.quarantined] == [
-        "sale.csv: row 3 has 10 cells, the header 9",
-        "sale.csv: row 4 has 3 cells, the header 9",
+        "sale.csv row 4: 10 cells, the header has 9",
+        "sale.csv row 5: 3 cells, the header has 9",
     ]
+    assert [held.reasons for held in got.quarantined] == [(json.loads(held.record),) for held in got.quarantined]
 
 
 @pytest.mark.parametrize(
@@ -612,6 +616,41 @@ def test_a_moment_that_no_calendar_has_breaks_its_own_record_only(tmp_path: Path
     got = converted(drop(tmp_path))
     assert got.frame["date"].dt.date().to_list() == [date(2024, 10, 4)]
     assert [held.reasons for held in got.quarantined] == [("date: expected timestamp, got other text",)]
+
+
+def test_a_header_that_is_nearly_right_is_told_with_what_it_could_be(tmp_path: Path) -> None:
+    put(tmp_path, "sale.csv", "artikle;price;Erika Muster\n1;2;3\n")
+    with pytest.raises(SourceError) as caught:
+        pages(drop(tmp_path))
+    assert "price could be salePrice or labelPrice" in str(caught.value)
+    assert "Erika" not in str(caught.value)
+    assert "`mercurios tenant fields sale`" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sale.csv", "sale.xlsx", "sale.parquet"])
+def test_a_page_of_a_file_tells_the_row_of_each_record_as_a_person_counts_it(tmp_path: Path, name: str) -> None:
+    rows = typed([line(number) for number in range(1, 6)])
+    body = {"xlsx": as_excel, "parquet": as_parquet}.get(name.partition(".")[2])
+    put(
+        tmp_path, name, body(rows) if body else table([line(number) for number in range(1, 6)]).replace("\n", "\n\n", 1)
+    )
+    first = {"sale.csv": 3, "sale.xlsx": 2, "sale.parquet": 1}[name]  # a header, and in the CSV an empty row
+    got = [row for page in pages(drop(tmp_path, page_rows=2)) for row in page.rows or ()]
+    assert got == list(range(first, first + 5))
+
+
+@pytest.mark.parametrize("entity", CONTRACTS)
+def test_a_file_with_what_it_must_have_is_sound_and_without_one_of_these_is_not(tmp_path: Path, entity: str) -> None:
+    example = {"integer": 7, "number": "7,5", "boolean": "ja", "timestamp": "01.02.2025", "text": "x", "code": "x"}
+    contract = CONTRACTS[entity]
+    row = {name: example[kind] for name, kind, need in asked_of_files(contract) if need == "must"}
+    key = {name for name in contract.business_key if name not in row}  # without a key there has to be an id
+    row |= {field.name: example[field.kind.value] for field in contract.kept if field.name in key}
+    put(tmp_path, f"{entity}.csv", table([row]))
+    assert converted(drop(tmp_path), entity).frame.height == 1
+    for name in row:
+        put(tmp_path, f"{entity}.csv", table([{**row, name: ""}]))
+        assert converted(drop(tmp_path), entity).frame.height == 0, name
 
 
 def test_a_broken_file_loses_nothing_of_the_others(tmp_path: Path) -> None:

@@ -321,10 +321,27 @@ def test_the_bundle_runs_alone_and_needs_what_it_says(tmp_path: Path) -> None:
         main([str(tmp_path / "deployed")])
 
 
-@pytest.mark.parametrize("arguments", [[], ["a", "b"]])
-def test_a_bundle_goes_into_one_folder(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit, match="expected one folder: python -m"):
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["a", "b"], 2), (["--nope"], 2), (["--help"], 0)])
+def test_a_bundle_goes_into_one_folder_and_nothing_else_is_made(
+    arguments: list[str],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
         main(arguments)
+    assert caught.value.code == code
+    assert "usage: python -m mercurios.fivetran.bundle" in "".join(capsys.readouterr())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bundle_tells_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(tmp_path / "deployed")])
+    made = len([path for path in (tmp_path / "deployed").rglob("*") if path.is_file()])
+    said = capsys.readouterr().out
+    assert f"deployed holds {made} files: configuration.json, connector.py, requirements.txt" in said
 
 
 def test_a_configuration_says_nothing_of_its_secrets(sandbox: RunningSandbox) -> None:

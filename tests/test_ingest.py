@@ -1,8 +1,9 @@
 """Ingest: every record is loaded or quarantined, a second run changes nothing, a broken one leaves no trace."""
 
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +25,7 @@ from mercurios.errors import (
     IngestIncomplete,
     MalformedPage,
     NotOffered,
+    SourceError,
     SourceUnavailable,
     WarehouseError,
 )
@@ -121,7 +123,7 @@ def test_what_models_must_know_of_a_tenant_is_stored(tmp_path: Path, warehouse: 
         run = Run(AT, tmp_path / "spool")
         ingest(ListSource({}, name), given, warehouse, run)
         ingest(ListSource({}, name), replace(given, vat_rates={1: 0.2}), warehouse, run)
-    facts = {"currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de"}
+    facts = {"currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de", "calendar": None}
     assert everything(warehouse)["raw.tenants"] == [
         {"tenant_id": "north", "name": "North", **facts},
         {"tenant_id": "south", "name": "South", **facts},
@@ -368,7 +370,13 @@ def test_progress_and_one_line_of_log(tmp_path: Path, warehouse: DuckDBWarehouse
             shown.append(amount)
 
         def finish(self, handle: int) -> None:
+            raise AssertionError("what came of it is told instead")
+
+        def drop(self, handle: int) -> None:
             shown.append("done")
+
+        def tell(self, line: str) -> None:
+            shown.append(" ".join(line.split())[:-6])
 
     progress.show_with(Display())
     try:
@@ -376,9 +384,44 @@ def test_progress_and_one_line_of_log(tmp_path: Path, warehouse: DuckDBWarehouse
             staffed(tmp_path, warehouse, ListSource({"staff": [staff("a"), staff("b"), staff("c")]}))
     finally:
         progress.show_with(None)
-    assert shown == [("ingest north staff", "rows"), 2, 1, "done"]
+    told = "ingest north staff 3 loaded (0 unchanged) 0 quarantined"
+    assert shown == [("ingest north staff", "rows"), 2, 1, "done", told]
     (line,) = logs
     assert (line["event"], line["tenant"], line["extracted"], line["inserted"]) == ("ingest", "north", 3, 3)
+
+
+def told_by(read: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a run tells, without times and blanks."""
+    lines: list[str] = []
+    monkeypatch.setattr(progress._display, "tell", lines.append)
+    read()
+    return [re.sub(r" \d+\.\d s", "", " ".join(line.split())) for line in lines]
+
+
+def test_what_came_of_each_entity_is_told_and_what_to_look_at_last(
+    tmp_path: Path, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListSource(
+        {
+            "staff": [staff("a"), staff("b", None), {**staff("c"), "novelty": 1}],
+            "label": [NotOffered("none")],
+            "season": [SourceError("season: no page")],
+        }
+    )
+    extent = Extent(("staff", "label", "season"))
+
+    def read() -> None:
+        with pytest.raises(IngestIncomplete):
+            ingest(source, tenant(tmp_path), warehouse, Run(AT, tmp_path / "spool", extent))
+
+    assert told_by(read, monkeypatch) == [
+        "ingest north staff 2 loaded (0 unchanged) 1 quarantined",
+        "ingest north season FAILED: season: no page",
+        "ingest north: not offered: label",
+        "ingest north: warning: staff.novelty: novelty (number) is no field of the staff contract; it may be personal, "
+        "so values are withheld",
+        "1 quarantined: see `mercurios quarantine list --tenant north`",
+    ]
 
 
 def test_the_report_is_what_is_stored(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:

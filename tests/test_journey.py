@@ -19,6 +19,7 @@ import pytest
 from mercurios import wiring
 from mercurios.config import ROOT, Settings, child_environment
 from mercurios.demo import sandbox_process
+from mercurios.jobs.builds import recorded
 from mercurios.jobs.export import export
 from mercurios.jobs.index import index
 from mercurios.jobs.ingest import IngestReport, Run, ingest
@@ -52,7 +53,8 @@ def reports(settings: Settings) -> Reports:
         for tenant in wiring.tenants(settings).all():
             with wiring.open_source(tenant) as source:
                 found.append(ingest(source, tenant, warehouse, Run(as_of, wiring.spool_folder())))
-    run_dbt(ROOT / "dbt", target_for(settings.warehouse_url), settings.home / "dbt")
+    with recorded(lambda: wiring.open_warehouse(settings)):
+        run_dbt(ROOT / "dbt", target_for(settings.warehouse_url), settings.home / "dbt")
     lake = wiring.open_lake(settings)
     with wiring.open_warehouse(settings) as warehouse:
         export(warehouse, lake, as_of=as_of, files=wiring.metric_definitions(settings))

@@ -572,10 +572,18 @@ def test_a_cut_page_is_told_without_anybodys_data(tmp_path: Path) -> None:
         assert private not in str(caught.value)
 
 
+def test_who_does_not_answer_is_told_with_tenant_host_and_port(tmp_path: Path) -> None:
+    nobody = tenant(tmp_path, auth_url="http://127.0.0.1:1")
+    told = "tenant north: POST 127.0.0.1:1/api/v4/token: no answer (ConnectError); is `mercurios sandbox` running?"
+    with ProHandel(nobody, patience=Patience(attempts=1)) as source, pytest.raises(SourceUnavailable) as caught:
+        read_all(source, "sale")
+    assert str(caught.value) == told
+
+
 def test_silence_is_waited_for_with_growing_pauses_and_then_given_up(tmp_path: Path) -> None:
     double, waits = Double({"sale": [ONE]}, first=[unreachable] * 5), Waits()
     source = source_of(double, tmp_path, waits, attempts=5, first_seconds=1.0)
-    with source, pytest.raises(SourceUnavailable, match=r"no answer \(ConnectError\)"):
+    with source, pytest.raises(SourceUnavailable, match=r"no answer \(ConnectError\); check host and network"):
         read_all(source, "sale")
     for number, pause in enumerate(waits.slept):
         assert 2**number <= pause <= 2**number + 1

@@ -13,9 +13,11 @@ import pytest
 
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest import Extent, Run, ingest
-from mercurios.jobs.quarantine import Held, Replayed, find, quarantined, replay
+from mercurios.jobs.quarantine import Held, Replayed, dismiss, find, quarantined, replay
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, Kind
+from mercurios.sources.files import FileDrop
+from mercurios.tenancy import FilesSource
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.listed import ListSource, label
 from tests.prohandel_double import tenant
@@ -84,8 +86,12 @@ def test_a_record_keeps_its_payload_and_every_reason(north: Merchant) -> None:
 
 def test_a_number_that_names_none_or_several_is_refused(north: Merchant) -> None:
     north.read([label(f"r{n}", number="x") for n in range(40)])
-    for number in ("", "zz", "0"):
-        with pytest.raises(BadRequest, match="expected one"):
+    for number, problem in {
+        "": "none begins with ''",
+        "zz": "none begins with 'zz'",
+        "0": "begin with '0', expected",
+    }.items():
+        with pytest.raises(BadRequest, match=problem):
             find(north.warehouse, "north", number)
 
 
@@ -150,6 +156,73 @@ def test_a_source_that_mends_its_record_resolves_it(north: Merchant) -> None:
     north.read([label("a", number=3)])
     assert north.open() == ()
     assert [row["number"] for row in north.rows()] == [3]
+
+
+def test_what_is_dismissed_keeps_its_row_and_why_and_is_open_again_when_it_comes_again(north: Merchant) -> None:
+    south = replace(north, name="south")
+    broken: list[object] = ["junk", "more junk", label("a", number="x")]
+    north.read(broken)
+    south.read(broken)
+    junk = [one for one in north.open() if one.record_id is None]
+    closed = dismiss(north.warehouse, "north", [one.number for one in junk], "in sale_2.csv", AT + timedelta(days=1))
+    assert {one.number for one in closed} == {one.number for one in junk}
+    assert [one.record_id for one in north.open()] == ["a"]
+    assert len(south.open()) == 3
+    every = quarantined(north.warehouse, "north", resolved=True)
+    assert {one.resolved_by for one in every if one.record_id is None} == {"dismissed: in sale_2.csv"}
+    assert {one.record for one in every} == {one.record for one in quarantined(north.warehouse, "south")}
+    north.read(broken)
+    assert len(north.open()) == 3
+    assert len(quarantined(north.warehouse, "north", resolved=True)) == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "reason", "problem"),
+    [
+        (["zz"], "why", "of the open records none begins with 'zz'"),
+        ([], " ", "expected a reason"),
+        ([], "ask jo@example.org", "nobody's address"),
+        ([], "two\nlines", "one line"),
+        ([], "x" * 201, "at most 200"),
+    ],
+)
+def test_nothing_is_dismissed_unless_all_of_it_can_be(
+    north: Merchant, more: list[str], reason: str, problem: str
+) -> None:
+    north.read([label("a", number="x")])
+    (held,) = north.open()
+    with pytest.raises(BadRequest, match=problem):
+        dismiss(north.warehouse, "north", [held.number, *more], reason, AT)
+    assert north.open() == (held,)
+    dismiss(north.warehouse, "north", [held.number], "for good", AT)
+    with pytest.raises(BadRequest, match="of the open records none"):
+        dismiss(north.warehouse, "north", [held.number], "again", AT)
+
+
+def test_a_warehouse_that_did_not_keep_where_records_come_from_is_read_all_the_same(north: Merchant) -> None:
+    north.read([label("a", number="x")])
+    north.warehouse.run("alter table ops.quarantine drop column origin")
+    (held,) = north.open()
+    assert (held.record_id, held.origin) == ("a", None)
+    dismiss(north.warehouse, "north", [held.number], "for good", AT)
+    assert north.open() == ()
+
+
+def test_a_record_of_a_file_tells_file_and_row_also_after_a_replay(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """One row has a cell too few, one a number that can be read in two ways."""
+    (tmp_path / "drops").mkdir()
+    (tmp_path / "drops" / "voucher_2025.csv").write_text(
+        "number;value;date\n1;7;2025-01-01\n2;1,234;2025-01-01\n3;7\n", encoding="utf-8"
+    )
+    dropping = replace(tenant(tmp_path, "north"), source=FilesSource((tmp_path / "drops").as_uri()))
+    with FileDrop(dropping) as source:
+        ingest(source, dropping, warehouse, Run(AT, tmp_path / "spool", Extent(("voucher",))))
+    told = {one.origin: one.reasons[0] for one in quarantined(warehouse, "north")}
+    assert told["voucher_2025.csv row 4"] == "voucher_2025.csv row 4: 2 cells, the header has 3"
+    assert "1,234, which may be 1.234 or 1234" in told["voucher_2025.csv row 3"]
+    (done,) = replay(warehouse, "north", AT + timedelta(days=1))
+    assert done.counts.quarantined == 2
+    assert {one.origin: one.reasons[0] for one in quarantined(warehouse, "north")} == told
 
 
 def test_a_record_whose_id_could_not_be_read_is_resolved_by_its_replay(north: Merchant) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,7 +19,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from mercurios.__main__ import app
 from mercurios.errors import ConfigError
 from mercurios.sandbox import (
     PROFILES,
@@ -27,6 +30,7 @@ from mercurios.sandbox import (
     Profile,
     Rules,
     RunningSandbox,
+    check_place,
     enrol,
     load_folder,
     prepare_journey,
@@ -599,6 +603,39 @@ def test_tenant_files_open_the_sandbox_and_survive_a_restart(tmp_path: Path, jou
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.suffix != ".yaml"}
     assert modes == {0o600}
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_data_of_another_origin_or_currency_takes_no_place_unasked(tmp_path: Path) -> None:
+    made = [replace(small("north"), profile=Profile("North", "USD", origin="the Complete Journey"))]
+    (path,) = write_tenant_files(made, tmp_path, "http://127.0.0.1:1")
+    check_place("north", made[0].profile, tmp_path)
+    for other in ({"currency": "EUR"}, {"origin": "/shop"}):
+        profile = replace(made[0].profile, **other)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"other data \(the Complete Journey, USD\); .* --replace"):
+            check_place("north", profile, tmp_path)
+        check_place("north", profile, tmp_path, replace=True)
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "Data:" not in line))  # an older one
+    check_place("north", made[0].profile, tmp_path)
+    with pytest.raises(ConfigError, match=r"other data \(North, USD\)"):
+        check_place("north", Profile("north", "EUR", origin="/shop"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--time-zone", "Berlin"), "time_zone"),
+        (("--currency", "euro"), "currency"),
+        (("--merchant", "North Sea"), "id"),
+    ],
+)
+def test_facts_are_checked_before_a_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setenv("MERCURIOS_HOME", str(tmp_path))
+    monkeypatch.setattr("mercurios.sandbox.load_folder", lambda *_, **__: pytest.fail("the folder was read"))
+    done = CliRunner().invoke(app, ("sandbox", "--data", str(tmp_path), "--merchant", "s2", *options))
+    assert isinstance(done.exception, ConfigError)
+    assert f"{message}: " in str(done.exception)
 
 
 def test_a_tenant_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

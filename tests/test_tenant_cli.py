@@ -133,7 +133,16 @@ def test_check_connects_before_anything_is_added(shop: Path) -> None:
     assert "no file of an entity" in str(done.exception)
     assert told("list").startswith("no tenants")
     (shop / "drops" / "sale.csv").write_text("id;date\n")
-    assert told("add", "--check", shop / "south.yaml").startswith("files of sale (1)\n")
+    (shop / "drops" / "stock.csv").write_text("id;date\n")
+    lines = told("add", "--check", shop / "south.yaml").splitlines()
+    first, second, *_ = (line for line in lines if "[info" not in line)  # log lines go elsewhere but in tests
+    assert first == "files of sale (1)"
+    assert second.startswith("not read: stock.csv: a file's name has to begin with its entity's")
+
+
+def test_a_secret_that_is_not_there_is_told_with_its_tenant(shop: Path) -> None:
+    (shop / "north.yaml").write_text(PROHANDEL.replace("env:NORTH_KEY", "env:NORTH_NOWHERE"))
+    assert "tenant north: no secret at env:NORTH_NOWHERE" in str(run("add", "--check", shop / "north.yaml").exception)
 
 
 def test_a_tenant_that_became_wrong_is_listed_with_its_problem_and_can_be_removed(shop: Path) -> None:
@@ -163,7 +172,7 @@ def test_purge_deletes_what_the_warehouse_and_the_spool_have_of_one_tenant(shop:
         for name in ("north", "south"):
             told("add", shop / f"{name}.yaml")
             (wiring.spool_folder() / name / "sale").mkdir(parents=True)
-            facts = {"name": [name], "currency": ["EUR"], "time_zone": ["UTC"], "locale": ["de"]}
+            facts = {"name": [name], "currency": ["EUR"], "time_zone": ["UTC"], "locale": ["de"], "calendar": ["DE"]}
             warehouse.replace(TENANTS, name, pa.table(facts))
             moment = datetime(2025, 1, 1, tzinfo=UTC)
             with warehouse.load(Batch(name, f"b-{name}", "branch", table, moment)) as load:
@@ -176,6 +185,7 @@ def test_purge_deletes_what_the_warehouse_and_the_spool_have_of_one_tenant(shop:
     output = told("remove", "north", "--yes", "--purge")
     assert "raw.prohandel_branch" in output
     assert "1 rows deleted" in output
+    assert " 0 rows deleted" not in output
     assert "until the next `mercurios transform`" in output
     assert "releases of the lake" in output
     with wiring.open_warehouse() as warehouse:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from mercurios.config import ROOT
 from mercurios.errors import BatchMismatch, ConfigError, SourceUnavailable, WarehouseBusy, WarehouseError
+from mercurios.jobs.quarantine import dismiss, quarantined
 from mercurios.warehouse import (
     BATCHES,
     QUARANTINE,
@@ -134,6 +135,7 @@ def test_batches_are_accounted_for_and_their_quarantine_kept(warehouse: Warehous
         "last_seen_at": AT.replace(tzinfo=None),
         "resolved_by": None,
         "resolved_at": None,
+        "origin": None,
     }
 
 
@@ -304,7 +306,16 @@ def test_columns_that_are_missing_are_added_and_rows_of_before_are_matched(wareh
     old = {
         THINGS: {"_variant", "_key_xxh3", "_deleted_at"},
         BATCHES: {"deleted", "scope"},
-        QUARANTINE: {"record_hash", "record_id", "day", "last_batch_id", "last_seen_at", "resolved_by", "resolved_at"},
+        QUARANTINE: {
+            "record_hash",
+            "record_id",
+            "day",
+            "last_batch_id",
+            "last_seen_at",
+            "resolved_by",
+            "resolved_at",
+            "origin",
+        },
     }
     broken, snapshot = [rejected("x", "X")], days(1, 5)
     load(warehouse, "north", rows(thing("a"), thing("b"), thing("c")), rejects=broken)
@@ -657,3 +668,17 @@ def test_a_private_key_that_is_none_is_told_without_repeating_it() -> None:
     with pytest.raises(ConfigError, match="expected a PEM") as caught:
         SnowflakeWarehouse.open(url, private_key="-----not a key-----")
     assert "not a key" not in str(caught.value)
+
+
+def test_a_quarantined_record_is_dismissed_and_is_open_again_when_it_comes_again(warehouse: Warehouse) -> None:
+    for name in ("north", "south"):
+        load(warehouse, name, rows(thing("a")), rejects=[rejected("x", "X")])
+    (held,) = quarantined(warehouse, "north")
+    dismiss(warehouse, "north", [held.number[:5]], "in the corrected file", AT)
+    assert quarantined(warehouse, "north") == ()
+    assert [one.resolved_by for one in quarantined(warehouse, "north", resolved=True)] == [
+        "dismissed: in the corrected file"
+    ]
+    load(warehouse, "north", rows(thing("a")), batch="b2", rejects=[rejected("x", "X")])
+    assert [one.number for one in quarantined(warehouse, "north")] == [held.number]
+    assert len(quarantined(warehouse, "south")) == 1

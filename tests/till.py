@@ -56,7 +56,9 @@ def article(number: int, category_number: int, product_type: str) -> Row:
 
 
 NORTH: Mapping[str, list[Row]] = {
-    "tenants": [{"name": "North", "currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de"}],
+    "tenants": [
+        {"name": "North", "currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de", "calendar": "DE-BE"},
+    ],
     "tenant_vat_rates": [{"tax_number": 1, "rate": 0.19}, {"tax_number": 2, "rate": 0.07}],
     "prohandel_branch": [
         {"id": "b1", "number": 1, "name1": "Mitte", "is_active": True},
@@ -88,7 +90,9 @@ NORTH: Mapping[str, list[Row]] = {
     ],
 }
 SOUTH: Mapping[str, list[Row]] = {
-    "tenants": [{"name": "South", "currency": "USD", "time_zone": "America/New_York", "locale": "en"}],
+    "tenants": [
+        {"name": "South", "currency": "USD", "time_zone": "America/New_York", "locale": "en", "calendar": "US"},
+    ],
     "tenant_vat_rates": [{"tax_number": 1, "rate": 0.0}],
     "prohandel_branch": [{"id": "b1", "number": 1, "name1": "Main Street", "is_active": True}],
     "prohandel_category": [category(11, "TOOLS", 11, 1)],

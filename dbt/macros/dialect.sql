@@ -47,3 +47,37 @@
     select dateadd(day, row_number() over (order by null) - 1, cast('{{ first }}' as date)) as date_day
     from table(generator(rowcount => {{ (modules.datetime.date.fromisoformat(last) - modules.datetime.date.fromisoformat(first)).days + 1 }}))
 {%- endmacro %}
+
+
+{# A moment in UTC as the local one, without a zone. #}
+{% macro to_local(moment, time_zone) -%}
+    {{ return(adapter.dispatch('to_local')(moment, time_zone)) }}
+{%- endmacro %}
+
+{% macro duckdb__to_local(moment, time_zone) -%}
+    timezone({{ time_zone }}, timezone('UTC', {{ moment }}))
+{%- endmacro %}
+
+{% macro snowflake__to_local(moment, time_zone) -%}
+    convert_timezone('UTC', {{ time_zone }}, {{ moment }})
+{%- endmacro %}
+
+
+{# Statements that all count or none; dbt-duckdb has begun a transaction already. #}
+{% macro in_one_transaction(statements) -%}
+    {{ return(adapter.dispatch('in_one_transaction')(statements)) }}
+{%- endmacro %}
+
+{% macro duckdb__in_one_transaction(statements) -%}
+    {{ return(statements) }}
+{%- endmacro %}
+
+{% macro snowflake__in_one_transaction(statements) -%}
+    {{ return(snowflake_dml_explicit_transaction(statements)) }}
+{%- endmacro %}
+
+
+{# The sum of quantities, the same in whatever order they are added. #}
+{% macro sum_pieces(quantity) -%}
+    cast(sum(cast({{ quantity }} as decimal(18, 6))) as double)
+{%- endmacro %}

@@ -1,12 +1,12 @@
 {# ProHandel's way of writing things, in one place. #}
 
 {# Masters carry a business number that may be given again after a deletion: one row a tenant and number, the living and newest. #}
-{% macro current_masters(table) -%}
+{% macro current_masters(table, number='number') -%}
     (
         select *
         from {{ source('prohandel', table) }}
         qualify row_number() over (
-            partition by tenant_id, number
+            partition by tenant_id, {{ number }}
             order by case when _deleted_at is null then 0 else 1 end, last_change desc nulls last, id
         ) = 1
     )
@@ -35,4 +35,70 @@
 {# Money: what fits its decimals, some thousand times over. #}
 {% macro money(amount, scale) -%}
     cast({{ countable(amount, '1e11') }} as decimal(18, {{ scale }}))
+{%- endmacro %}
+
+
+{#
+    Every record of the JSON array in `column` of the CTE `relation`, as a query: the columns `keep`, `place` (from 1) and `record` (JSON).
+    Null and an empty array have none.
+#}
+{% macro json_records(relation, column, keep) -%}
+    {{ return(adapter.dispatch('json_records')(relation, column, keep)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_records(relation, column, keep) -%}
+    select
+        {{ keep | join(', ') }},
+        unnest(range(1, cast(json_array_length({{ column }}) as bigint) + 1)) as place,
+        unnest(json_extract({{ column }}, '$[*]')) as record
+    from {{ relation }}
+    where {{ column }} is not null
+{%- endmacro %}
+
+{% macro snowflake__json_records(relation, column, keep) -%}
+    select
+        {% for name in keep %}{{ relation }}.{{ name }}, {% endfor %}
+        one.index + 1 as place,
+        one.value as record
+    from {{ relation }}, lateral flatten(input => parse_json({{ relation }}.{{ column }})) as one
+{%- endmacro %}
+
+
+{# A field of such a record as text, whole number, number or day; null where it is absent. #}
+{% macro json_text(record, field) -%}
+    {{ return(adapter.dispatch('json_text')(record, field)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text(record, field) -%}
+    json_extract_string({{ record }}, '$.{{ field }}')
+{%- endmacro %}
+
+{% macro snowflake__json_text(record, field) -%}
+    cast({{ record }}:{{ field }} as varchar)
+{%- endmacro %}
+
+{% macro json_number(record, field) -%}
+    try_cast({{ json_text(record, field) }} as double)
+{%- endmacro %}
+
+{% macro json_integer(record, field) -%}
+    try_cast({{ json_text(record, field) }} as bigint)
+{%- endmacro %}
+
+{% macro json_day(record, field) -%}
+    try_cast(left({{ json_text(record, field) }}, 10) as date)
+{%- endmacro %}
+
+
+{# The group's texts in their order, with one blank between them. #}
+{% macro texts_joined(text) -%}
+    {{ return(adapter.dispatch('texts_joined')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__texts_joined(text) -%}
+    string_agg({{ text }}, ' ' order by {{ text }})
+{%- endmacro %}
+
+{% macro snowflake__texts_joined(text) -%}
+    listagg({{ text }}, ' ') within group (order by {{ text }})
 {%- endmacro %}

@@ -16,7 +16,8 @@ import yaml
 
 from mercurios.answers.calendar_units import Period, containing
 
-_PLACES = {"currency": 2, "fraction": 1, "count": 0, "units": 3}
+_PLACES = {"currency": 2, "fraction": 1, "count": 0, "units": 3, "days": 1, "weeks": 1, "ratio": 2}
+_NAMED = {"days": {"de": "Tage", "en": "days"}, "weeks": {"de": "Wochen", "en": "weeks"}}
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +28,10 @@ def messages() -> dict[str, Any]:
 
 
 def number_text(value: object, unit: str, language: str, currency: str) -> str:
-    """A figure with its unit, rounded half up: money to cents, fractions as per cent to a tenth; `–` for none."""
+    """A figure with its unit, rounded half up; `–` for none.
+
+    Money to cents, fractions as per cent to a tenth, days and weeks to a tenth, ratios to a hundredth.
+    """
     if value is None or isinstance(value, bool):
         return "–"
     exact = Decimal(str(value)) * (100 if unit == "fraction" else 1)
@@ -40,6 +44,8 @@ def number_text(value: object, unit: str, language: str, currency: str) -> str:
         text = text.translate(str.maketrans(",.", ".,"))
     if unit == "currency":
         return f"{text} {currency}" if language == "de" else f"{currency} {text}"
+    if unit in _NAMED:
+        return f"{text} {_NAMED[unit][language]}"
     return f"{text} %" if unit == "fraction" else text
 
 

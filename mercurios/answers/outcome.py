@@ -1,11 +1,11 @@
 """What may become of a question: a metric query, a refusal, a question back; and the answer that is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from mercurios.metrics import Metric, MetricQuery
+from mercurios.metrics import Metric, MetricQuery, Time
 from mercurios.retrieval import TenantIndex
 
 Status = Literal["ANSWERED", "REFUSED", "AMBIGUOUS"]
@@ -43,12 +43,21 @@ Plan = MetricQuery | Refusal | Ambiguity
 
 @dataclass(frozen=True)
 class Coverage:
-    """First and last day with sales, and the days of the first and the last stock snapshot if there are any."""
+    """First and last day with sales, and the days of the first and the last stock snapshot if there are any.
+
+    as_of: the day that figures of the newest state speak for, the last one with sales when None.
+    """
 
     start: date
     end: date
     stock_start: date | None = None
     stock_end: date | None = None
+    as_of: date | None = None
+
+    @property
+    def newest(self) -> date:
+        """The day of the newest state."""
+        return self.as_of or self.end
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,10 @@ class Context:
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, None when the catalog lacks it."""
         return next((metric for metric in self.catalog if metric.name == name), None)
+
+    def times(self, names: Iterable[str]) -> frozenset[Time]:
+        """What a period means to these metrics; unknown ones mean nothing."""
+        return frozenset(metric.time for metric in self.catalog if metric.name in names)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from mercurios.answers.describe import (
 from mercurios.answers.formats import day_text, period_text
 from mercurios.answers.outcome import Ambiguity, Answer, Refusal
 from mercurios.answers.policy import definition
-from mercurios.answers.timing import STOCK
 from mercurios.metrics import MetricQuery
 from mercurios.retrieval import load_glossary
 
@@ -132,7 +131,7 @@ def _sources(query: MetricQuery, setting: Setting) -> tuple[str, ...]:
             shown, meaning = definition(term.key, setting.language)
             texts.append(setting.text("glossary").format(term=shown, definition=meaning))
     coverage = setting.context.coverage
-    if not STOCK & set(query.names):
+    if setting.context.times(query.names) <= {"flow", "running"}:
         days = period_text(Period(coverage.start, coverage.end), setting.language)
         texts.append(setting.text("on_record").format(period=days))
     return (*texts, setting.text("release").format(release=setting.release))

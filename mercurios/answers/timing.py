@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from mercurios.answers.calendar_units import Period
+from mercurios.answers.calendar_units import Period, beginning, shift
 from mercurios.answers.outcome import Context, Refusal
 from mercurios.answers.periods import Span
 from mercurios.answers.sentence import Halt, Sentence
 from mercurios.metrics import Grain
 
-STOCK = frozenset({"stock_value"})
-"""Metrics of a moment: their figure is that of the last snapshot of the period."""
+PLANNED_MONTHS = 6
+"""Months of the buying plan, that of the newest day included."""
 
 CLOSED = timedelta(days=7)
 """How much later than a period the data may begin: shops are closed at New Year, and 2017 is still all of 2017."""
@@ -32,15 +32,36 @@ def timing_of(sentence: Sentence, metrics: tuple[str, ...], context: Context, *,
     """
     spans = [(at, tag.span) for at, tag in sentence.having("period") if tag.span and tag.span.period]
     sentence.use(*(at for at, _ in spans))
-    is_stock = bool(STOCK & set(metrics))
-    if is_stock and not set(metrics) <= STOCK:
+    times = context.times(metrics)
+    if len(times) > 1:
         raise Halt(Refusal("two_metrics"))
-    if is_stock:
+    if "comparison" in times:
+        raise Halt(Refusal("comparison", {"words": ", ".join(tag.text for _, tag in sentence.having("metric"))}))
+    if "level" in times:
         return Timing(_of_stock(sentence, [span for _, span in spans], context, over_time=over_time))
+    if times & {"as_of", "plan"}:
+        return Timing(_of_window(sentence, spans, ahead_or_now(context, is_plan="plan" in times), over_time=over_time))
+    if "balance" in times:
+        return Timing(_of_balance(sentence, spans, context))
     if not spans:
         return Timing(Period(context.coverage.start, context.coverage.end))
     period, grain = _joined(sentence, spans)
     return Timing(within(period, context), grain)
+
+
+def ahead_or_now(context: Context, *, is_plan: bool) -> Period:
+    """The months of the buying plan, or the one day of the newest state."""
+    day = context.coverage.newest
+    first = beginning(day, "MONTH")
+    return Period(first, shift(first, "MONTH", PLANNED_MONTHS) - timedelta(days=1)) if is_plan else Period(day, day)
+
+
+def balanced(context: Context) -> Period:
+    """The days a balance may be asked for: those with sales, and on to the last stock snapshot; raises Halt."""
+    coverage = context.coverage
+    if coverage.stock_end is None:
+        raise Halt(Refusal("no_stock"))
+    return Period(coverage.start, max(coverage.end, coverage.stock_end))
 
 
 def within(period: Period, context: Context) -> Period:
@@ -94,3 +115,28 @@ def _of_stock(sentence: Sentence, spans: list[Span], context: Context, *, over_t
     if named[0].end < first or named[0].start > last:
         raise Halt(Refusal("stock_outside", {"start": first.isoformat(), "end": last.isoformat()}))
     return named[0]
+
+
+def _of_window(sentence: Sentence, spans: list[tuple[int, Span]], window: Period, *, over_time: bool) -> Period:
+    """What of the window is named, all of it without a name; the newest state is not known step by step."""
+    sentence.use(*(at for at, _ in sentence.having("now")))
+    named = [span.period for _, span in spans if not span.is_today and span.period]
+    if not named and not (over_time and window.days == 1):
+        return window
+    if len(named) != 1 or named[0].end < window.start or named[0].start > window.end or window.days == 1:
+        raise Halt(Refusal("newest_only", {"start": window.start.isoformat(), "end": window.end.isoformat()}))
+    return Period(max(named[0].start, window.start), min(named[0].end, window.end))
+
+
+def _of_balance(sentence: Sentence, spans: list[tuple[int, Span]], context: Context) -> Period:
+    days, coverage = balanced(context), context.coverage
+    if not spans:
+        return days
+    period, _ = _joined(sentence, spans)
+    first, last = coverage.stock_start or days.end, days.end
+    end = last if period.end >= coverage.end else period.end  # the morning after the last day shows what it closed with
+    if end < first or period.start > last:
+        raise Halt(Refusal("stock_outside", {"start": first.isoformat(), "end": last.isoformat()}))
+    if period.start < coverage.start - CLOSED:
+        raise Halt(outside(context))
+    return Period(max(period.start, coverage.start), min(end, last))

@@ -1,7 +1,9 @@
 """Whether a metric query, whoever proposed it, fits this merchant: metrics, dimensions, values, days and size."""
 
+from mercurios.answers.calendar_units import Period
 from mercurios.answers.outcome import Context, Refusal
-from mercurios.answers.timing import STOCK
+from mercurios.answers.sentence import Halt
+from mercurios.answers.timing import ahead_or_now, balanced
 from mercurios.metrics import Filter, Metric, MetricQuery
 
 MOST_ROWS = 1000
@@ -45,17 +47,35 @@ def _filter_fault(limit: Filter, context: Context) -> Refusal | None:
 
 
 def _period_fault(query: MetricQuery, context: Context) -> Refusal | None:
-    first, last = context.coverage.start, context.coverage.end
-    if STOCK & set(query.names):
-        first, last = context.coverage.stock_start or first, context.coverage.stock_end or last
     if query.start is None or query.end is None or query.start > query.end:
         return Refusal("malformed")
-    is_outside = query.end < first or query.start > last
-    if STOCK & set(query.names):
-        return Refusal("stock_outside", {"start": str(first), "end": str(last)}) if is_outside else None
-    if query.start < first or query.end > last:
-        return Refusal("outside", {"start": str(first), "end": str(last)})
-    return None
+    times = context.times(query.names)
+    if "comparison" in times:
+        return Refusal("comparison", {"words": ", ".join(query.names)})
+    if len(times) > 1:
+        return Refusal("two_metrics")
+    coverage = context.coverage
+    if times & {"as_of", "plan"}:
+        return _within(query, ahead_or_now(context, is_plan="plan" in times), "newest_only")
+    if "level" in times:
+        stock = Period(coverage.stock_start or coverage.start, coverage.stock_end or coverage.end)
+        is_outside = query.end < stock.start or query.start > stock.end
+        return _refused("stock_outside", stock) if is_outside else None
+    try:
+        days = balanced(context) if "balance" in times else Period(coverage.start, coverage.end)
+    except Halt as halt:
+        return halt.outcome if isinstance(halt.outcome, Refusal) else None
+    return _within(query, days, "outside")
+
+
+def _within(query: MetricQuery, days: Period, reason: str) -> Refusal | None:
+    assert query.start is not None
+    assert query.end is not None
+    return _refused(reason, days) if query.start < days.start or query.end > days.end else None
+
+
+def _refused(reason: str, days: Period) -> Refusal:
+    return Refusal(reason, {"start": str(days.start), "end": str(days.end)})
 
 
 def _shape_fault(query: MetricQuery) -> Refusal | None:

@@ -237,6 +237,7 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.description": _in_locale("description"),
+    "Metric.formula": _in_locale("formula"),
     "Metric.caution": _in_locale("caution"),
     **{f"Answer.{field}": _of_answer(field) for field in ("status", "text", "columns", "rows", "query", "sources")},
 }

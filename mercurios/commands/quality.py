@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 
 from mercurios.quality import QualityReport
+from mercurios.quality.score import span
+from mercurios.tenancy import Sla
 
 
-def lines(report: QualityReport, promised: float) -> Iterator[str]:
-    """A report as a person reads it: score, entities, what fails, what promise was not kept.
-
-    promised: the score of the merchant's `sla`, a fraction.
-    """
-    yield f"{report.tenant_id}: {_percent(report.score)} of the records are sound, {_percent(promised)} promised"
+def lines(report: QualityReport, sla: Sla) -> Iterator[str]:
+    """A report as a person reads it: score, entities, what fails, what promise of the merchant's was not kept."""
+    by_default = " (the default; `sla` in the tenant file)" if sla == Sla() else ""
+    promised = f"{_percent(sla.quality)} promised{by_default}"
+    yield f"{report.tenant_id}: {_percent(report.score)} of the records are sound, {promised}"
     for table in report.tables:
-        age = "" if table.age_hours is None else f"   read {table.age_hours:,.1f} h ago"
+        age = "" if table.age_hours is None else f"   read {span(table.age_hours)} ago"
         quarantined = f"{table.quarantined:,} quarantined"
         yield f"  {table.entity:<12}{table.rows:>12,} rows  {quarantined:>18}  {_percent(table.score):>9}{age}"
     for finding in report.failed:
         examples = f", e.g. {', '.join(finding.examples)}" if finding.examples else ""
-        sentence = f"{finding.sentence}: {finding.failed:,} of {finding.checked:,} fail"
+        sentence = f"{finding.sentence.rstrip('.')}: {finding.failed:,} of {finding.checked:,} fail"
         yield f"  {finding.severity.value}: {finding.entity}: {sentence}{examples}"
     for breach in report.breaches:
         yield f"  not kept: {breach.sentence}"

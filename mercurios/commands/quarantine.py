@@ -1,4 +1,4 @@
-"""`mercurios quarantine list|show|replay`: the records that broke their contract."""
+"""`mercurios quarantine list|show|replay|dismiss`: the records that broke their contract."""
 
 import json
 from datetime import UTC, datetime
@@ -31,11 +31,12 @@ def list_(
         print(json.dumps([one.told() for one in shown], indent=2, ensure_ascii=False))
         return
     for one in shown:
-        state = f"resolved by {one.resolved_by}" if one.resolved_by else "open"
+        state = _state(one.resolved_by)
         when = one.quarantined_at.strftime("%Y-%m-%d %H:%M")
         print(f"{one.number}  {one.entity:<12} {one.record_id or '(no id)':<36}  {when}  {state}")
         for reason in one.reasons:
-            print(f"              {reason}")
+            where = f"{one.origin}: " if one.origin and not reason.startswith(one.origin) else ""
+            print(f"              {where}{reason}")
     print(f"{len(shown)} of {len(held)} quarantined records; `mercurios quarantine show NUMBER -t {tenant}` shows one")
 
 
@@ -68,10 +69,36 @@ def replay(tenant: Tenant, entity: Entity = None) -> None:
         print("nothing is in quarantine")
 
 
-def _known(entity: str | None) -> str | None:
-    from mercurios.errors import BadRequest
-    from mercurios.sources.contracts import CONTRACTS
+@app.command()
+def dismiss(
+    numbers: Annotated[list[str], typer.Argument(metavar="NUMBER...", help="The records' numbers, or beginnings.")],
+    tenant: Tenant,
+    reason: Annotated[str, typer.Option(help="Why, in one line; it is kept with the records.")],
+) -> None:
+    """Close open records that will not come again, such as those of a file that was corrected.
 
-    if entity is not None and entity not in CONTRACTS:
-        raise BadRequest(f"unknown entity {entity[:40]!r}; expected one of {', '.join(CONTRACTS)}")
+    Their rows stay. A record that the source sends again, still broken, is open again.
+    """
+    from mercurios.jobs.quarantine import dismiss as dismiss_job
+    from mercurios.wiring import open_warehouse, tenants
+
+    tenant_id = tenants().get(tenant).id
+    with open_warehouse() as warehouse:
+        dismissed = dismiss_job(warehouse, tenant_id, numbers, reason, datetime.now(UTC))
+    for one in dismissed:
+        print(f"{one.number}  {one.entity:<12} {one.record_id or '(no id)':<36}  dismissed")
+
+
+def _state(resolved_by: str | None) -> str:
+    from mercurios.jobs.quarantine import DISMISSED
+
+    if resolved_by is None:
+        return "open"
+    return resolved_by if resolved_by.startswith(DISMISSED) else f"resolved by {resolved_by}"
+
+
+def _known(entity: str | None) -> str | None:
+    from mercurios.sources.contracts import check_entities
+
+    check_entities(*([entity] if entity else []))
     return entity

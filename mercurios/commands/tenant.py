@@ -1,4 +1,4 @@
-"""`mercurios tenant add|list|show|onboard|remove`: the merchants of this installation."""
+"""`mercurios tenant add|list|show|fields|onboard|remove`: the merchants of this installation."""
 
 import json
 from dataclasses import asdict, fields
@@ -104,13 +104,34 @@ def _told(reference: "SecretRef") -> str:
     return f"{reference.scheme}:{reference.place} (there)"
 
 
+@app.command("fields")
+def fields_(
+    entity: Annotated[str | None, typer.Argument(metavar="ENTITY", help="Such as sale; all names without it.")] = None,
+) -> None:
+    """List the columns that a dropped file of an entity must and may have, with their kinds."""
+    from mercurios.sources.contracts import CONTRACTS, check_entities
+    from mercurios.sources.files import asked_of_files
+
+    if entity is None:
+        print("\n".join(CONTRACTS))
+        return
+    check_entities(entity)
+    contract = CONTRACTS[entity]
+    for name, kind, need in asked_of_files(contract):
+        print(f"{name:<28}{kind:<12}{need}")
+    if contract.personal:
+        print(f"left behind, as no report needs them: {', '.join(sorted(contract.personal))}")
+
+
 @app.command()
 def onboard(tenant_id: Id) -> None:
     """Take a tenant in: check the file and the connection, load, transform, make the first release, report."""
     from mercurios.config import Settings
     from mercurios.console import Console
     from mercurios.running import run_flow
+    from mercurios.wiring import tenants
 
+    tenants().get(tenant_id)
     print(run_flow("onboard", Settings(), Console(), tenant=tenant_id).text, end="")
 
 
@@ -135,7 +156,10 @@ def remove(
     forgotten = forget_tenant(tenant_id) if purge else {}
     tenants().remove(tenant_id)
     for table, rows in forgotten.items():
-        print(f"{table:<32} {rows:>12,} rows deleted")
+        if rows:
+            print(f"{table:<32} {rows:>12,} rows deleted")
+    if purge and not any(forgotten.values()):
+        print("the warehouse had no rows of it")
     print(f"{path} is removed")
     if purge:
         print("the marts keep its rows until the next `mercurios transform`")

@@ -6,6 +6,7 @@ Or `python -m mercurios.fivetran.bundle build/prohandel`. The folder holds `conn
 `requirements.txt` of `connectors/prohandel`, and beside them every module that they and the handler import.
 """
 
+import argparse
 import ast
 import shutil
 import sys
@@ -61,12 +62,18 @@ def _imported(path: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Bundle into the one folder that is named; exits with a line of text when that is not to be done."""
-    if len(arguments) != 1:
-        sys.exit("expected one folder: python -m mercurios.fivetran.bundle FOLDER")
+    parser = argparse.ArgumentParser(
+        prog="python -m mercurios.fivetran.bundle", description="Make the folder to deploy."
+    )
+    parser.add_argument("folder", type=Path, help="where to; it is made, or is there and empty")
+    folder: Path = parser.parse_args(arguments).folder
     try:
-        bundle(Path(arguments[0]))
+        files = bundle(folder)
     except ConfigError as error:
         sys.exit(str(error))
+    own = ", ".join(str(file) for file in files if file.parent == Path())
+    told = f"{folder} holds {len(files)} files: {own}, and the modules they need; next: fill in configuration.json"
+    sys.stdout.write(told + "\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _MERCHANT = "select name, currency, locale from marts.dim_tenants"
 _SALES = "select min(sold_on) as first, max(sold_on) as last from marts.mart_sales_daily"
+_AS_OF = "select max(as_of_on) as day from marts.mart_product_performance"
 _STOCK = "select min(snapshot_on) as first, max(snapshot_on) as last from marts.fct_stock_daily"
 
 
@@ -119,10 +120,11 @@ def context_of(session: Session, semantics: SemanticLayer, index: TenantIndex) -
             f"release {session.release.id} holds no sales of {session.tenant_id!r}; run `mercurios pipeline`"
         )
     stock = session.query(_STOCK).to_pylist()[0] if session.holds("fct_stock_daily") else {"first": None, "last": None}
+    as_of = session.query(_AS_OF).to_pylist()[0]["day"] if session.holds("mart_product_performance") else None
     return Context(
         index=index,
         catalog=semantics.catalog(),
-        coverage=Coverage(sales["first"], sales["last"], stock["first"], stock["last"]),
+        coverage=Coverage(sales["first"], sales["last"], stock["first"], stock["last"], as_of),
         currency=merchant[0]["currency"],
         language=merchant[0]["locale"] if merchant[0]["locale"] in LANGUAGES else "de",
         names=(session.tenant_id, merchant[0]["name"]),

@@ -6,47 +6,84 @@ report.rows["fct_sale_lines"]
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import pyarrow.compute as pc
 import structlog
 
 from mercurios.errors import TransformFailed
+from mercurios.jobs.builds import recorded
 from mercurios.tables import MARTS
 from mercurios.transformation import DbtResult, NodeResult
 from mercurios.warehouse import Warehouse
 
 log = structlog.get_logger(__name__)
 
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule of the warehouse that records of one tenant break.
+
+    breaches, checked: records of the entity; example: one of them and what is wrong with it.
+    """
+
+    tenant_id: str
+    rule: str
+    severity: str
+    entity: str
+    breaches: int
+    checked: int
+    example: str
+
 
 @dataclass(frozen=True)
 class TransformReport:
-    """What dbt built and tested; `rows` by mart over all tenants."""
+    """What dbt built and tested; `rows` by mart over all tenants, `breaches` gravest and most frequent first."""
 
     nodes: tuple[NodeResult, ...]
     warnings: tuple[NodeResult, ...]
     rows: Mapping[str, int]
     seconds: float
+    breaches: tuple[Breach, ...] = ()
 
 
 def transform(build: Callable[[], DbtResult], open_warehouse: Callable[[], Warehouse]) -> TransformReport:
     """Build and test the marts, then count them; dbt and the warehouse are opened one after the other.
 
-    Raises TransformFailed when a model or a test fails, or when a published mart was not built.
+    Only a build that came to its end here can be exported. Raises TransformFailed when a model or a test fails, or when
+    a published mart was not built.
     """
     started = time.perf_counter()
-    result = build()
-    with open_warehouse() as warehouse:
-        missing = {f"marts.{name}" for name in MARTS} - set(warehouse.tables("marts"))
-        if missing:
-            raise TransformFailed(f"dbt succeeded and did not build {', '.join(sorted(missing))}; see dbt/models/marts")
-        rows = {name: warehouse.count(f"marts.{name}") for name in MARTS}
+    with recorded(open_warehouse):
+        result = build()
+        with open_warehouse() as warehouse:
+            rows = _count(warehouse)
+            breaches = _breaches(warehouse)
     seconds = time.perf_counter() - started
     log.info(
         "transform",
         models=len(result.models),
         tests=len(result.tests),
         warnings=[node.name for node in result.warnings],
+        breaches=len(breaches),
         rows=sum(rows.values()),
         seconds=round(seconds, 1),
     )
-    return TransformReport(result.nodes, result.warnings, rows, seconds)
+    return TransformReport(result.nodes, result.warnings, rows, seconds, breaches)
+
+
+def _count(warehouse: Warehouse) -> dict[str, int]:
+    missing = {f"marts.{name}" for name in MARTS} - set(warehouse.tables("marts"))
+    if missing:
+        raise TransformFailed(f"dbt succeeded and did not build {', '.join(sorted(missing))}; see dbt/models/marts")
+    return {name: warehouse.count(f"marts.{name}") for name in MARTS}
+
+
+def _breaches(warehouse: Warehouse) -> tuple[Breach, ...]:
+    """The broken rules of every tenant."""
+    found = warehouse.table("marts.mart_data_quality")
+    broken = found.filter(pc.field("breaches") > 0).select([field.name for field in fields(Breach)])
+    breaches = (Breach(**row) for row in broken.to_pylist())
+    return tuple(sorted(breaches, key=lambda b: (SEVERITIES.index(b.severity), -b.breaches, b.tenant_id, b.rule)))

@@ -22,6 +22,7 @@ from mercurios.metrics.query import (
     MetricResult,
     Order,
     Scalar,
+    Time,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "Order",
     "Scalar",
     "SemanticLayer",
+    "Time",
     "run",
 ]

@@ -15,6 +15,8 @@ from mercurios.serving import SCHEMA
 if TYPE_CHECKING:
     from metricflow.engine.metricflow_engine import MetricFlowEngine
 
+_CALENDAR = "dim_dates"
+
 
 def engine(manifest: Mapping[str, Any]) -> "MetricFlowEngine":
     """Set MetricFlow up on a manifest, with every table in the serving session's schema; some seconds of imports."""
@@ -39,12 +41,18 @@ def explain(engine: "MetricFlowEngine", names: Sequence[str], group_by: Sequence
 
 
 def _relocated(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest for a session: one schema, and the days of the calendar are those of its only tenant."""
     moved = copy.deepcopy(dict(manifest))
-    relations = [model["node_relation"] for model in moved["semantic_models"]]
-    relations += [spine["node_relation"] for spine in moved["project_configuration"]["time_spines"]]
-    for relation in relations:
-        relation.update(database=None, schema_name=SCHEMA, relation_name=f"{SCHEMA}.{relation['alias']}")
+    for model in moved["semantic_models"]:
+        _place(model["node_relation"], model["node_relation"]["alias"])
+    for spine in moved["project_configuration"]["time_spines"]:
+        _place(spine["node_relation"], _CALENDAR)
+        spine["primary_column"]["name"] = "day"
     return moved
+
+
+def _place(relation: dict[str, Any], table: str) -> None:
+    relation.update(alias=table, database=None, schema_name=SCHEMA, relation_name=f"{SCHEMA}.{table}")
 
 
 def _dialect() -> Any:

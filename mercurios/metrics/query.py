@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 Grain = Literal["DAY", "WEEK", "MONTH", "QUARTER", "YEAR"]
 FilterOp = Literal["EQ", "NE", "IN", "NOT_IN", "GT", "GE", "LT", "LE"]
+Time = Literal["flow", "level", "balance", "as_of", "plan", "running", "comparison"]
 Scalar = str | int | float | bool | None
 Parameter = str | int | float | date | list[str | int | float]
 Parameters = Mapping[str, Parameter]
@@ -18,7 +19,15 @@ MAX_LIMIT = 10_000
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as readers see it; texts by language (`en`, `de`). unit: currency, count, fraction or units."""
+    """A metric as readers see it; texts by language (`en`, `de`).
+
+    unit: currency, count, fraction, units, days, weeks or ratio.
+    time: what a period means to it. flow: what happened in it; level: the last stock snapshot in it; balance: the one
+    against the other; as_of: the newest state, which has a value when the last day on record is in it; plan: months
+    ahead; running: a window that ends with the last day of the period or step, and may begin before it; comparison:
+    whole steps of a grain beside earlier ones, which lie before the period.
+    grains: those it can be grouped by; a comparison needs one, an as_of metric has none.
+    """
 
     name: str
     label: Mapping[str, str]
@@ -28,6 +37,8 @@ class Metric:
     grains: tuple[Grain, ...] = GRAINS
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caution: Mapping[str, str] = field(default_factory=dict)
+    formula: Mapping[str, str] = field(default_factory=dict)
+    time: Time = "flow"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mercurios.tenancy import Sla
 
 SALE = "sale"
 RHYTHM = timedelta(days=91)
+_TELLABLE_HOURS = 48
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def _freshness(tables: Sequence[TableQuality], sla: Sla) -> Iterator[Breach]:
     for table in tables:
         if table.age_hours is not None and table.age_hours > sla.freshness_hours:
             sentence = (
-                f"The newest batch of {table.entity} is {table.age_hours:,.0f} hours old, "
-                f"{sla.freshness_hours:,.0f} were promised."
+                f"The newest batch of {table.entity} is {span(table.age_hours)} old, "
+                f"{span(sla.freshness_hours)} were promised."
             )
             yield Breach("freshness", table.entity, Severity.ERROR, sentence, sla.freshness_hours, table.age_hours)
 
@@ -104,7 +105,7 @@ def _trade(traded: Trading | None, as_of: datetime, sla: Sla) -> Iterator[Breach
         return
     allowed, age = sla.freshness_hours + 24 * traded.closed_days, _hours(as_of - traded.ended_at)
     if age > allowed:
-        sentence = f"The newest sale is of {traded.last}, {age:,.0f} hours ago; {allowed:,.0f} are usual or promised."
+        sentence = f"The newest sale is of {traded.last}, {span(age)} ago; {span(allowed)} are usual or promised."
         yield Breach("freshness", SALE, Severity.WARNING, sentence, allowed, age)
 
 
@@ -113,6 +114,11 @@ def _wrong(findings: Sequence[Finding]) -> Iterator[Breach]:
         if finding.failed and finding.severity is Severity.ERROR:
             sentence = f"{finding.entity}: {finding.failed:,} of {finding.checked:,} rows fail: {finding.sentence}"
             yield Breach("expectation", finding.entity, finding.severity, sentence, 0, finding.failed)
+
+
+def span(hours: float) -> str:
+    """A time in words, beyond two days in days."""
+    return f"{hours:,.0f} hours" if hours <= _TELLABLE_HOURS else f"{hours / 24:,.0f} days"
 
 
 def _hours(age: timedelta) -> float:

@@ -10,7 +10,7 @@ is served. What goes wrong is ordered one by one (`faults`) or composed by a see
 """
 
 from mercurios.sandbox.changes import Change
-from mercurios.sandbox.enrolment import enrol, write_tenant_files
+from mercurios.sandbox.enrolment import check_place, enrol, write_tenant_files
 from mercurios.sandbox.faults import (
     Closed,
     Cut,
@@ -52,6 +52,7 @@ __all__ = [
     "Slow",
     "Status",
     "TooLarge",
+    "check_place",
     "enrol",
     "load_folder",
     "prepare_journey",

@@ -19,7 +19,39 @@ from mercurios.sandbox.rules import Rules
 from mercurios.tenancy import check_facts
 
 _MARK = "# Written by `mercurios sandbox`; it is written anew at every start.\n"
+_DATA = "# Data: "
 _KINDS = ("key", "secret")
+
+
+def check_place(name: str, profile: Profile, folder: Path, *, replace: bool = False) -> None:
+    """Raise ConfigError for facts that no tenant file may hold, or when another merchant's file is in the way.
+
+    replace: whether a file that the sandbox wrote for other data, or in another currency, may be written anew.
+    """
+    check_facts(name, profile.currency, profile.time_zone, profile.vat_rates)
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        return
+    if not is_sandbox_file(path):
+        raise ConfigError(f"{path} was not written by the sandbox; rename the merchant or move the file away")
+    if not replace and (was := _other(path, profile)):
+        raise ConfigError(
+            f"tenant {name} is there already with other data ({was}); say another name with --merchant, or --replace"
+        )
+
+
+def _other(path: Path, profile: Profile) -> str | None:
+    """What a file of the sandbox was written for, when that is something else; older files tell name and currency."""
+    text = path.read_text(encoding="utf-8")
+    data = text.removeprefix(_MARK).partition("\n")[0]
+    try:
+        facts = yaml.safe_load(text)
+        was, now = (facts["name"], facts["currency"]), (profile.title, profile.currency)
+    except (yaml.YAMLError, KeyError, TypeError):
+        return "which cannot be read"
+    if data.startswith(_DATA) and profile.origin:
+        was, now = (data.removeprefix(_DATA), was[1]), (profile.origin, profile.currency)
+    return None if was == now else ", ".join(was)
 
 
 def enrol(offers: Iterable[tuple[str, Entities, Profile]], folder: Path) -> list[Merchant]:
@@ -50,7 +82,8 @@ def write_tenant_files(
     for path, merchant in named.items():
         for kind, value in zip(_KINDS, (merchant.api_key, merchant.api_secret), strict=True):
             _write(_place(folder, merchant.name, kind), value + "\n", mode=0o600)
-        _write(path, _MARK + _tenant(merchant, auth_url, rules or Rules()), mode=0o644)
+        origin = f"{_DATA}{merchant.profile.origin}\n" if merchant.profile.origin else ""
+        _write(path, _MARK + origin + _tenant(merchant, auth_url, rules or Rules()), mode=0o644)
     return list(named)
 
 

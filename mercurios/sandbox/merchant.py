@@ -19,7 +19,10 @@ Entities = Mapping[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Profile:
-    """What a tenant file says of a merchant; `vat_rates` maps tax numbers to fractions, `derived` says what is made."""
+    """What a tenant file says of a merchant; `vat_rates` maps tax numbers to fractions, `derived` says what is made.
+
+    origin: where the data comes from, so that no other data is put in its place unasked.
+    """
 
     title: str = "Sandbox"
     currency: str = "EUR"
@@ -27,6 +30,7 @@ class Profile:
     locale: str = "de"
     vat_rates: Mapping[int, float] = field(default_factory=lambda: {1: 0.19, 2: 0.07})
     derived: str = "Nothing is derived: the rows are served as they are."
+    origin: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import threading
 import polars as pl
 
 from mercurios.errors import BadRequest
+from mercurios.progress import tell
 from mercurios.sandbox.changes import Change, make
 from mercurios.sandbox.desk import FaultDesk, Met
 from mercurios.sandbox.listing import Listing
@@ -52,6 +53,8 @@ class Served:
     def meet(self, entity: str, page: int, size: int) -> Met:
         """Count a request, make the changes that are due, and tell what goes wrong with the answer."""
         met = self.desk.meet(entity, page, size)
+        for effect in (*([met.refusal] if met.refusal else []), *met.effects):
+            tell(f"fault at {self.merchant} {entity} page {page}: {effect}")
         if self._script:
             with self._playing:
                 due = [change for change in self._script if change.is_due(self.desk.requests)]
@@ -81,6 +84,7 @@ class Served:
     def _play(self, changes: list[Change]) -> int:
         for change in changes:
             self._script.remove(change)
+            tell(f"change at {self.merchant} {change.entity}: {change.kind} of {change.count}")
             make(change, self.listing(change.entity))
         return len(changes)
 

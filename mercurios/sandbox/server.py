@@ -127,5 +127,6 @@ def _socket(port: int) -> socket.socket:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         reason = "is in use" if taken else f"cannot be opened ({error})"
         raise ConfigError(
-            f"port {port} {reason}; the sandbox needs it on {HOST}: stop what uses it or set MERCURIOS_SANDBOX_PORT"
+            f"port {port} {reason}; the sandbox needs it on {HOST}: stop what uses it, or say another one with --port "
+            "or MERCURIOS_SANDBOX_PORT"
         ) from error

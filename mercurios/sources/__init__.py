@@ -48,7 +48,8 @@ class Page:
     """One page of an entity. Records are whatever the JSON array held, not yet checked.
 
     start: number of records of the listing before this page. end: where the next page starts, None after the last one.
-    origin: the file the records come from, as `name sha256:digest`, where there is one.
+    origin: the file the records come from, as `name sha256:digest`, where there is one; rows: then the row of each
+    record in it, the first one below the header being 1.
     """
 
     entity: str
@@ -56,6 +57,7 @@ class Page:
     end: int | None
     records: Sequence[object] = field(repr=False)
     origin: str | None = None
+    rows: Sequence[int] | None = field(default=None, repr=False)
 
 
 class Source(Protocol):

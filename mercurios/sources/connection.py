@@ -14,6 +14,7 @@ from mercurios.errors import MalformedPage, SourceError, SourceUnavailable
 from mercurios.sources.pacing import Pace
 from mercurios.sources.retrying import FEW_TRIES, Again, Patience, retry_after_seconds
 from mercurios.tenancy import ProHandelSource
+from mercurios.tenancy.reading import LOOPBACK
 
 MOST_BYTES = 64 * 2**20
 """No answer may be larger, once unpacked."""
@@ -25,7 +26,7 @@ _HEAVY = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError)
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `place` is method, host and path of the request; `seconds` is what it took."""
+    """A whole answer. `place` is tenant, method, host (with its port) and path; `seconds` is what it took."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
@@ -45,6 +46,7 @@ class Connection:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.patience = patience
+        self.tenant_id = tenant_id
         self._client = httpx.Client(timeout=patience.timeout_seconds, transport=transport, follow_redirects=False)
         self._pace = Pace(tenant_id, patience, per_minute=source.calls_per_minute, per_run=source.calls_per_run)
 
@@ -72,7 +74,7 @@ class Connection:
         """
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         request = self._client.build_request(method, url, params=params, json=json, headers=headers)
-        place = f"{method} {request.url.host}{request.url.path}"
+        place = f"tenant {self.tenant_id}: {method} {request.url.netloc.decode()}{request.url.path}"
         self._pace.take()
         try:
             answer = self._answer(request, place)
@@ -80,7 +82,9 @@ class Connection:
             failure = type(error)
         else:
             return _checked(answer)
-        raise _unanswered(place, failure)  # outside: the error holds the request, and that the secret
+        raise _unanswered(
+            place, failure, is_local=request.url.host in LOOPBACK
+        )  # outside: the error holds the request, and that the secret
 
     def _answer(self, request: httpx.Request, place: str) -> Answer:
         """Read an answer to its end, or until it is too large or too late."""
@@ -99,11 +103,12 @@ class Connection:
         return Answer(response.status_code, response.headers, body, place, self.patience.clock() - began)
 
 
-def _unanswered(place: str, failure: type[httpx.RequestError]) -> Again:
+def _unanswered(place: str, failure: type[httpx.RequestError], *, is_local: bool) -> Again:
     if issubclass(failure, httpx.DecodingError):
         damaged = MalformedPage(f"{place}: a body that cannot be decoded; check what stands between here and there")
         return Again(damaged, tries=FEW_TRIES)
-    unavailable = SourceUnavailable(f"{place}: no answer ({failure.__name__}); check host and network")
+    see = "is `mercurios sandbox` running?" if is_local else "check host and network"
+    unavailable = SourceUnavailable(f"{place}: no answer ({failure.__name__}); {see}")
     return Again(unavailable, is_heavy=issubclass(failure, _HEAVY))
 
 

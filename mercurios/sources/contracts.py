@@ -12,11 +12,14 @@ known, and dropped: it is never loaded, logged or quarantined.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 
 import polars as pl
+
+from mercurios.errors import BadRequest
 
 
 class Kind(Enum):
@@ -367,3 +370,26 @@ _MASTERS = (COUNTRY, CURRENCY, SEASON, SIZE, LABEL, BRANCH, CATEGORY, SUPPLIER, 
 _EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT)
 CONTRACTS: Mapping[str, Contract] = MappingProxyType({each.entity: each for each in (*_MASTERS, *_EVENTS)})
 """All entities that are read, by name, masters before what refers to them."""
+
+
+def check_entities(*names: str) -> None:
+    """Raise BadRequest for the first name that is no entity, with those it may stand for."""
+    for name in names:
+        if name not in CONTRACTS:
+            could = get_close_matches(name.lower(), CONTRACTS, _MOST_SIMILAR)
+            meant = f"; did you mean {' or '.join(could)}?" if could else ";"
+            raise BadRequest(f"unknown entity {name[:40]!r}{meant} expected one of {', '.join(CONTRACTS)}")
+
+
+def similar(contract: Contract, name: str) -> tuple[str, ...]:
+    """Fields of a contract that a name may stand for: `price` is a part of salePrice, `quantiy` is nearly quantity."""
+    plain = {re.sub(r"[\W_]", "", field.name).lower(): field.name for field in contract.kept}
+    given = re.sub(r"[\W_]", "", name).lower()
+    parts = [
+        each for each in plain if len(given) >= _SHORTEST_PART and (given in each or (each != "id" and each in given))
+    ]
+    found = dict.fromkeys((*get_close_matches(given, plain, _MOST_SIMILAR), *parts))
+    return tuple(plain[each] for each in list(found)[:_MOST_SIMILAR])
+
+
+_SHORTEST_PART, _MOST_SIMILAR = 4, 3

@@ -9,11 +9,11 @@ values looked at one by one. Both ways accept the same values; a test holds them
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -29,17 +29,26 @@ _Column = Sequence[Any]
 
 
 @dataclass(frozen=True)
+class Misfit:
+    """What stands in a source where a record should be, in a sentence without data: it is its own record and reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Quarantined:
     """A record that broke its contract, and what is wrong with each field.
 
     record: JSON of the whole record without personal data, for `json.loads`; under a mended contract it converts to
     the row that the record itself would have given. record_id, day: its key and day of business, where readable.
+    place: among the records that were converted, from 0.
     """
 
     record: str
     reasons: tuple[str, ...]
     record_id: str | None = None
     day: date | None = None
+    place: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Converted:
 
 def convert(contract: Contract, records: Sequence[object]) -> Converted:
     """Hold records against their contract. Every record ends in the frame or among the quarantined."""
-    objects, strangers, names = _parted(contract, records)
+    objects, strangers, names, places = _parted(contract, records)
     frame, broken = _columns(contract, objects)
     beyond = _beyond(contract, objects, names)
     why, breaches = _reasons(broken, objects)
@@ -74,7 +83,13 @@ def convert(contract: Contract, records: Sequence[object]) -> Converted:
         variants = [variants[place] for place in sound] if variants else []
     return Converted(
         frame.hstack([_variant_column(variants, frame.height)]),
-        (*strangers, *(_quarantined(contract, objects[place], why[place], broken) for place in sorted(why))),
+        (
+            *strangers,
+            *(
+                replace(_quarantined(contract, objects[place], why[place], broken), place=places[place])
+                for place in sorted(why)
+            ),
+        ),
         present=names & contract.known,
         unknown=beyond.kinds,
         breaches=breaches,
@@ -82,15 +97,22 @@ def convert(contract: Contract, records: Sequence[object]) -> Converted:
     )
 
 
-def _parted(contract: Contract, records: Sequence[object]) -> tuple[list[_Record], list[Quarantined], frozenset[str]]:
-    """The records that are JSON objects, the others as quarantined ones, and the names that the former carry."""
+def _parted(
+    contract: Contract, records: Sequence[object]
+) -> tuple[list[_Record], list[Quarantined], frozenset[str], Sequence[int]]:
+    """The records that are JSON objects, the others as quarantined ones, the names and the places of the former."""
     objects = [record for record in records if type(record) is dict]
     names = frozenset[str]().union(*objects)
     if len(objects) == len(records) and set(map(type, names)) <= {str}:
-        return objects, [], names
-    others = [_stranger(contract, record) for record in records if not _is_object(record)]
-    objects = [record for record in objects if _is_object(record)]
-    return objects, others, frozenset[str]().union(*objects)
+        return objects, [], names, range(len(records))
+    places = [place for place, record in enumerate(records) if _is_object(record)]
+    others = [
+        replace(_stranger(contract, record), place=place)
+        for place, record in enumerate(records)
+        if not _is_object(record)
+    ]
+    objects = [cast(_Record, records[place]) for place in places]
+    return objects, others, frozenset[str]().union(*objects), places
 
 
 def _is_object(record: object) -> bool:
@@ -204,5 +226,8 @@ def _day(contract: Contract, record: _Record) -> date | None:
 
 
 def _stranger(contract: Contract, record: object) -> Quarantined:
+    if isinstance(record, Misfit):
+        reason = str(scrubbed(record.reason))
+        return Quarantined(payload_text(reason), (reason,))
     kept = None if contract.is_personal else scrubbed(record)
     return Quarantined(payload_text(kept), (f"record: expected object, got {told(record)}",))

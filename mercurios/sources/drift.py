@@ -10,7 +10,7 @@ What becomes of such a field is the contract's choice; here it is only told.
 from collections import Counter
 from dataclasses import dataclass
 
-from mercurios.sources.contracts import Contract, Field, OnDrift
+from mercurios.sources.contracts import Contract, Field, OnDrift, similar
 from mercurios.sources.conversion import VARIANT, Converted
 from mercurios.sources.unnamed import WITHHELD_KIND, is_withheld, note
 
@@ -91,7 +91,10 @@ def _new(contract: Contract, name: str, kind: str) -> Drift:
     severity, consequence = _consequence(contract, is_withheld(kind))
     told = f"{name} ({kind.removeprefix(WITHHELD_KIND)}) is no field"
     subject = f"more than {MOST_UNKNOWN} fields are none" if name == MORE else told
-    return Drift(contract.entity, name, "new", severity, f"{subject} of the {contract.entity} contract; {consequence}")
+    could = " or ".join(similar(contract, name))
+    meant = f", could it be {could}?" if could else ""
+    detail = f"{subject} of the {contract.entity} contract{meant}; {consequence}"
+    return Drift(contract.entity, name, "new", severity, detail)
 
 
 def _consequence(contract: Contract, withheld: bool) -> tuple[str, str]:

@@ -19,7 +19,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import IO, Self
@@ -29,8 +29,10 @@ import polars as pl
 import structlog
 
 from mercurios.errors import ConfigError, NotOffered, SourceError
+from mercurios.progress import tell
 from mercurios.sources import EVERYTHING, Page, Window
-from mercurios.sources.contracts import CONTRACTS, Contract, Field, Kind
+from mercurios.sources.contracts import CONTRACTS, Contract, Field, Kind, similar
+from mercurios.sources.conversion import Misfit
 from mercurios.sources.folders import Folder, Found, open_folder
 from mercurios.sources.german import Separator, decided, moment, separators_in
 from mercurios.sources.tabular import CONTENT, SUFFIXES, Slice, Table, open_table, plain, readable
@@ -38,6 +40,7 @@ from mercurios.sources.values import values_of
 from mercurios.tenancy import FilesSource, Tenant
 
 PAGE_ROWS = 5_000
+MOST_NAMES = 10
 _CHUNK_BYTES = 1 << 20
 _IDS = uuid.UUID("6f0c1a52-8a0b-5f0e-9d57-2f1f6f6f0c1a")
 _NUMERIC = frozenset({Kind.INTEGER, Kind.NUMBER})
@@ -89,27 +92,36 @@ class FileDrop:
 
     def probe(self) -> str:
         """List the files; tells whose they are. Raises SourceError when there is none."""
-        if not self.files:
-            raise SourceError(f"tenant {self.tenant_id}: no file of an entity, e.g. sale_2025-03-01.csv, in {self!r}")
-        return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in self.files.items())
+        files, lost = self._listed
+        if not files:
+            told = f"; {_left_alone(lost)}" if lost else ""
+            raise SourceError(
+                f"tenant {self.tenant_id}: no file of an entity, e.g. sale_2025-03-01.csv, in {self._url}{told}"
+            )
+        told = f"\n{_left_alone(lost)}" if lost else ""
+        return "files of " + ", ".join(f"{entity} ({len(found)})" for entity, found in files.items()) + told
 
     def can_read(self, entity: str, window: Window) -> bool:
         """Files select nothing."""
         return window.is_everything
 
-    @cached_property
+    @property
     def files(self) -> Mapping[str, tuple[Found, ...]]:
-        """The files of every entity that has some, oldest first, read or not, listed once; raises SourceError.
+        """The files of every entity that has some, oldest first, read or not; raises SourceError."""
+        return self._listed[0]
 
-        A file that belongs to no entity is logged as a warning.
-        """
+    @cached_property
+    def _listed(self) -> tuple[Mapping[str, tuple[Found, ...]], tuple[str, ...]]:
+        """The files by entity, listed once, and the names of those that belong to none, which are told."""
         assigned: dict[str, list[Found]] = {}
         for found in self._folder.files():
             if found.name.lower().endswith(SUFFIXES):
                 assigned.setdefault(entity_of(found.name) or "", []).append(found)
-        if lost := [found.name for found in assigned.pop("", []) if "/" not in found.name]:
-            structlog.get_logger(__name__).warning("files of no entity", tenant=self.tenant_id, files=lost)
-        return {entity: tuple(files) for entity, files in assigned.items()}
+        lost = tuple(found.name for found in assigned.pop("", []) if "/" not in found.name)
+        if lost:
+            tell(f"ingest {self.tenant_id}: {_left_alone(lost)}")
+            structlog.get_logger(__name__).info("files of no entity", tenant=self.tenant_id, files=lost)
+        return {entity: tuple(files) for entity, files in assigned.items()}, lost
 
     def read(self, entity: str, window: Window = EVERYTHING, start: int = 0) -> Iterator[Page]:
         """Stream the records of all files that were not read yet, the oldest file first.
@@ -125,21 +137,39 @@ class FileDrop:
             raise NotOffered(f"tenant {self.tenant_id}: no file of {entity}; expected {names} in {self._url}")
         waiting: Page | None = None
         position = 0
-        for origin, records in self._unread(CONTRACTS[entity], files):
+        for origin, part in self._unread(CONTRACTS[entity], files):
             if waiting is not None:
                 yield waiting
-            waiting = Page(entity, position, position + len(records), records, origin)
-            position += len(records)
+            waiting = Page(entity, position, position + len(part.records), part.records, origin, part.rows)
+            position += len(part.records)
         if waiting is not None:
-            yield Page(entity, waiting.start, None, waiting.records, waiting.origin)
+            yield replace(waiting, end=None)
 
-    def _unread(self, contract: Contract, files: Sequence[Found]) -> Iterator[tuple[str, list[object]]]:
+    def _unread(self, contract: Contract, files: Sequence[Found]) -> Iterator[tuple[str, "_Part"]]:
         for found in files:
             with self._folder.open(found.name) as file:
                 origin = f"{found.name} sha256:{_digest(file)}"
                 if origin not in self._done:
-                    for records in _records(self._tenant, contract, found, file, self._page_rows):
-                        yield origin, records
+                    for part in _parts(self._tenant, contract, found, file, self._page_rows):
+                        yield origin, part
+
+
+def asked_of_files(contract: Contract) -> Iterator[tuple[str, str, str]]:
+    """What a file of an entity is asked for: field, kind, and whether it must be there, those that must first."""
+    given = {"lastChange": "may; else the time of the file", "isDeleted": "may; else no"}
+    if contract.business_key:
+        given["id"] = f"may; else made of {', '.join(contract.business_key)}"
+    needs = {field.name: given.get(field.name) or ("may" if field.is_nullable else "must") for field in contract.kept}
+    for field in sorted(contract.kept, key=lambda each: needs[each.name] != "must"):
+        yield field.name, field.kind.value, needs[field.name]
+
+
+def _left_alone(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (
+        f"not read: {', '.join(names[:MOST_NAMES])}{more}: a file's name has to begin with its entity's, "
+        "such as sale_2025-03.csv or article.xlsx; `mercurios tenant fields` lists them"
+    )
 
 
 def _digest(file: IO[bytes]) -> str:
@@ -180,7 +210,15 @@ class _Column:
         return self.field is not None and self.field.kind in _NUMERIC
 
 
-def _records(tenant: Tenant, contract: Contract, found: Found, file: IO[bytes], rows: int) -> Iterator[list[object]]:
+@dataclass(frozen=True)
+class _Part:
+    """Some records of a file, each with the row it stands in."""
+
+    records: list[object]
+    rows: list[int]
+
+
+def _parts(tenant: Tenant, contract: Contract, found: Found, file: IO[bytes], rows: int) -> Iterator[_Part]:
     """Records of one file, slice by slice; of an empty one a slice without any, so that it counts as read."""
     table = open_table(file, found.name, frozenset(map(plain, contract.known)))
     columns = _columns(contract, table, found.name)
@@ -191,9 +229,10 @@ def _records(tenant: Tenant, contract: Contract, found: Found, file: IO[bytes], 
         is_empty = False
         with readable(found.name, CONTENT):
             values = _values(part, columns, separators, completion.zone)
-        yield completion.records(values) + list(part.strangers)
+        strangers = [Misfit(f"{found.name} row {row}: {told}") for row, told in part.strangers.items()]
+        yield _Part(completion.records(values) + strangers, [*part.rows, *part.strangers])
     if is_empty:
-        yield []
+        yield _Part([], [])
 
 
 def _columns(contract: Contract, table: Table, name: str) -> list[_Column]:
@@ -204,7 +243,13 @@ def _columns(contract: Contract, table: Table, name: str) -> list[_Column]:
     names = [each for _, each in named]
     if names and not fields.keys() & set(names):
         expected = ", ".join(list(fields)[:6])
-        raise SourceError(f"{name} has no column of {contract.entity}; expected such as {expected}; name the columns")
+        alike = "; ".join(
+            f"{each} could be {' or '.join(could)}" for each in names if (could := similar(contract, each))
+        )
+        raise SourceError(  # other names are not told: without a header they would be somebody's data
+            f"{name} has no column of {contract.entity}; {alike or f'expected such as {expected}'}; name the columns "
+            f"in the first row, `mercurios tenant fields {contract.entity}` lists them"
+        )
     if twice := {each for each in names if names.count(each) > 1}:
         told = sorted(twice & contract.known) + ["that no contract names"] * bool(twice - contract.known)
         raise SourceError(f"{name} has more than one column {', '.join(told)}; rename or remove the others")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from mercurios.errors import AuthenticationFailed, MalformedPage, SourceError, SourceUnavailable
+from mercurios.errors import AuthenticationFailed, ConfigError, MalformedPage, SourceError, SourceUnavailable
 from mercurios.secrets import SecretRef
 from mercurios.sources.connection import Answer, Connection
 from mercurios.sources.retrying import persist
@@ -65,7 +65,10 @@ class TokenKeeper:
 
     def _log_in(self) -> Tokens:
         """A login costs the key and secret one trip; they are looked up for it and not kept."""
-        credentials = {"apiKey": self._source.api_key.reveal(), "secret": self._source.api_secret.reveal()}
+        credentials = {
+            "apiKey": self._revealed(self._source.api_key),
+            "secret": self._revealed(self._source.api_secret),
+        }
         answer = self._post(TOKEN_PATH, json=credentials)
         if answer.status in {400, 401, 403}:
             raise AuthenticationFailed(
@@ -75,6 +78,13 @@ class TokenKeeper:
         if answer.status != httpx.codes.OK:
             raise SourceError(f"{answer.place}: expected 200 with tokens, got {answer.status}; check auth_url")
         return self._read(answer)
+
+    def _revealed(self, reference: SecretRef) -> str:
+        try:
+            return reference.reveal()
+        except ConfigError as error:
+            told = str(error)
+        raise ConfigError(f"tenant {self._connection.tenant_id}: {told}")
 
     def _refreshed(self, tokens: Tokens) -> Tokens:
         try:

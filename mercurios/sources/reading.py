@@ -21,6 +21,8 @@ DAY = r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 MOMENT = DAY + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
 EXACT = 2**53
 """Up to here a double holds every whole number; an identifier beyond it has lost digits on its way."""
+_NUMERIC = frozenset({Kind.INTEGER, Kind.NUMBER})
+_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _MOMENT_OR_DAY = re.compile(f"{MOMENT}|{DAY}")  # a day alone is its midnight
 _MICROSECONDS = len("2025-03-01T10:11:12.123456")
 _MOST_BITS_TOLD = 128
@@ -217,7 +219,18 @@ def reasons(field: Field, record: Mapping[str, Any], path: str = "") -> Iterator
         for place, item in enumerate(value):
             yield from _reasons_inside(field.of, item, f"{name}[{place}]")
     elif not is_sound(field, value):
-        yield f"{name}: expected {field.kind.value}, got {told(value)}"
+        yield f"{name}: expected {field.kind.value}, got {_ambiguous(field, value) or told(value)}"
+
+
+def _ambiguous(field: Field, value: object) -> str | None:
+    """A number that is written in a way that says two, in words; a text of no more than seven digits tells nothing."""
+    if field.kind not in _NUMERIC or type(value) is not str or not _EITHER.fullmatch(value.strip()):
+        return None
+    plain, digits = re.sub("[.,]", ".", value.strip()), re.sub("[.,]", "", value.strip())
+    return (
+        f"number {value.strip()}, which may be {plain} or {digits}; "
+        f"write {digits} or {value.strip()}0, or another number of that column that can be read one way only"
+    )
 
 
 def _reasons_inside(contract: Contract, item: object, path: str) -> Iterator[str]:

@@ -11,9 +11,9 @@ whole of it in memory.
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, NoReturn, Protocol
@@ -37,10 +37,14 @@ ODD = (*CONTENT, pa.ArrowException, fastexcel.FastExcelError, OSError, TypeError
 
 @dataclass(frozen=True)
 class Slice:
-    """Some rows of a table. `strangers` tells of the rows that have not as many cells as the header has."""
+    """Some rows of a table, with their numbers in the file as a person counts them.
+
+    strangers: the rows that have not as many cells as the header has, by number, in words.
+    """
 
     frame: pl.DataFrame
-    strangers: tuple[str, ...] = ()
+    rows: Sequence[int]
+    strangers: Mapping[int, str] = field(default_factory=dict)
 
 
 class Table(Protocol):
@@ -85,7 +89,7 @@ class _Csv:
             delimiters = first[-1] if self._has_hint else _DELIMITERS
             self._delimiter = max(delimiters, key=lambda each: _score(header, each, known))
         with self._rows() as rows:
-            cells = [cell.strip() for cell in next(rows, [])]
+            cells = [cell.strip() for cell in next(rows, (0, []))[1]]
         while cells and not cells[-1]:
             cells.pop()
         self.names = tuple(cell or f"column{place}" for place, cell in enumerate(cells, start=1))
@@ -93,33 +97,34 @@ class _Csv:
     def slices(self, rows: int) -> Iterator[Slice]:
         with self._rows() as lines:
             next(lines, None)
-            numbered = enumerate(lines, start=1)
-            while chunk := list(islice(numbered, rows)):
+            while chunk := list(islice(lines, rows)):
                 yield self._slice(chunk)
 
     def _slice(self, chunk: list[tuple[int, list[str]]]) -> Slice:
-        width, whole, strangers = len(self.names), [], []
+        width = len(self.names)
+        whole: dict[int, list[str]] = {}
+        strangers: dict[int, str] = {}
         for number, row in chunk:
             if len(row) > width and not any(row[width:]):
                 row = row[:width]
             if len(row) == width:
-                whole.append(row)
+                whole[number] = row
             else:
-                strangers.append(f"{self._name}: row {number} has {len(row)} cells, the header {width}")
-        columns = zip(*whole, strict=True) if whole else [()] * width
+                strangers[number] = f"{len(row)} cells, the header has {width}"
+        columns = zip(*whole.values(), strict=True) if whole else [()] * width
         series = [pl.Series(f"{place}", cells, dtype=pl.String) for place, cells in enumerate(columns)]
         frame = pl.DataFrame(series).with_columns(pl.when(pl.all().str.strip_chars() != "").then(pl.all()))
-        return Slice(frame, tuple(strangers))
+        return Slice(frame, tuple(whole), strangers)
 
     @contextmanager
-    def _rows(self) -> Iterator[Iterator[list[str]]]:
-        """Rows with anything in them, the header first."""
+    def _rows(self) -> Iterator[Iterator[tuple[int, list[str]]]]:
+        """Rows with anything in them, by number from 1, the header first."""
         with self._text() as text:
             if self._has_hint:
                 next(line for line in text if line.strip())
             reader = csv.reader(text, delimiter=self._delimiter, strict=True)
             try:
-                yield (row for row in reader if any(cell.strip() for cell in row))
+                yield ((n, row) for n, row in enumerate(reader, start=1) if any(cell.strip() for cell in row))
             except csv.Error as error:
                 problem = f"{self._name}, line {reader.line_num}: {error}"
                 raise_alone(SourceError(f"{problem}; correct the quotes there, or write it again"))
@@ -175,11 +180,13 @@ class _Parquet:
         self.names = tuple(each.strip() for each in self._table.schema_arrow.names)
 
     def slices(self, rows: int) -> Iterator[Slice]:
+        first = 1
         with readable(self._name):
             for batch in self._table.iter_batches(batch_size=rows):
                 batch.validate(full=True)
                 columns = [pl.Series(f"{place}", column) for place, column in enumerate(batch.columns)]
-                yield Slice(pl.DataFrame(columns))
+                yield Slice(pl.DataFrame(columns), range(first, first + batch.num_rows))
+                first += batch.num_rows
 
 
 class _Excel:
@@ -195,9 +202,12 @@ class _Excel:
         self._frame.columns = [f"{place}" for place in range(len(named))]
 
     def slices(self, rows: int) -> Iterator[Slice]:
+        first = 2  # below the header
         for frame in self._frame.iter_slices(rows):
             texts = pl.col(pl.String)
-            yield Slice(frame.with_columns(pl.when(texts.str.strip_chars() != "").then(texts)))
+            whole = frame.with_columns(pl.when(texts.str.strip_chars() != "").then(texts))
+            yield Slice(whole, range(first, first + whole.height))
+            first += whole.height
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails
 
 from mercurios.errors import ConfigError
 from mercurios.secrets import SecretRef
+from mercurios.tenancy.calendars import calendar_of, check_calendar
 from mercurios.tenancy.tenant import FilesSource, Filters, ProHandelSource, Sla, Tenant
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -240,6 +241,7 @@ class _TenantFile(_Strict):
     currency: Annotated[str, AfterValidator(_currency)]
     time_zone: Annotated[str, AfterValidator(_time_zone)]
     locale: Annotated[str, AfterValidator(_locale)] = "de"
+    calendar: Annotated[str, AfterValidator(check_calendar)] | None = None
     vat_rates: dict[Annotated[int, Field(ge=0, le=LARGEST_TAX_NUMBER)], Annotated[float, AfterValidator(_rate)]]
     source: _SourcePart
     sla: _SlaPart = _SlaPart()
@@ -247,7 +249,8 @@ class _TenantFile(_Strict):
 
 def _tenant(file: _TenantFile) -> Tenant:
     facts = {name: getattr(file, name) for name in ("id", "name", "currency", "time_zone", "locale", "vat_rates")}
-    return Tenant(**facts, source=_source(file.source), sla=Sla(**file.sla.model_dump()))
+    calendar = file.calendar or calendar_of(file.time_zone)
+    return Tenant(**facts, source=_source(file.source), sla=Sla(**file.sla.model_dump()), calendar=calendar)
 
 
 def _source(part: _ProHandelPart | _FilesPart) -> ProHandelSource | FilesSource:

@@ -52,7 +52,10 @@ class Sla:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A merchant. `vat_rates` maps ProHandel tax numbers to fractions (0.19 is 19 %)."""
+    """A merchant. `vat_rates` maps ProHandel tax numbers to fractions (0.19 is 19 %).
+
+    calendar: whose public holidays count, ISO 3166-2 such as DE-BY or a country; None: nobody's.
+    """
 
     id: str
     name: str
@@ -62,3 +65,4 @@ class Tenant:
     vat_rates: Mapping[int, float]
     source: ProHandelSource | FilesSource
     sla: Sla = Sla()
+    calendar: str | None = None

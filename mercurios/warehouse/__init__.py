@@ -11,7 +11,7 @@ Only operators, jobs and flows hold a warehouse; who asks a question reads a rel
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -106,9 +106,37 @@ QUARANTINE = table_spec(
         "last_seen_at": MOMENT,
         "resolved_by": pa.string(),
         "resolved_at": MOMENT,
+        "origin": pa.string(),
     },
 )
-"""One row per broken record: first and last batch that met it, and the batch after which it was no longer open."""
+"""One row per broken record: first and last batch that met it, and the batch after which it was no longer open.
+
+origin: file and row that the first batch read it from, null where it did not come in a file.
+"""
+
+
+PARTITIONS = pa.schema(
+    [("tenant_id", pa.string()), ("month", pa.date32()), ("rows", pa.int64()), ("fingerprint", pa.string())]
+)
+"""What a table holds, one row per partition; month is its first day, null without a day."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Columns of `schema.table` that leave the warehouse, tenant_id among them; `day` cuts them by month.
+
+    columns: with the types that they are to have in the end.
+    """
+
+    table: str
+    columns: pa.Schema
+    day: str | None = None
+
+    def __post_init__(self) -> None:
+        schema, _, table = self.table.partition(".")
+        for name in (schema, table, *self.columns.names, *([self.day] if self.day else [])):
+            if not NAME.fullmatch(name):
+                raise WarehouseError(f"table {self.table[:80]!r}: {name[:80]!r} is no plain lower case name")
 
 
 @dataclass(frozen=True)
@@ -196,13 +224,14 @@ class StoredBatch:
 class Rejected:
     """One record for ops.quarantine: JSON without personal fields, and all reasons.
 
-    record_id, day: the record's key and day of business as far as they could be read.
+    record_id, day: the record's key and day of business as far as they could be read. origin: file and row.
     """
 
     record: str
     reasons: tuple[str, ...]
     record_id: str | None = None
     day: date | None = None
+    origin: str | None = None
 
 
 class Load(Protocol):
@@ -264,6 +293,22 @@ class Warehouse(Protocol):
 
     def table(self, name: str) -> pa.Table:
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""
+
+    def fingerprints(self, extract: Extract) -> pa.Table:
+        """What the table holds by partition, see PARTITIONS; one query, and no row leaves the warehouse."""
+
+    def extract(self, extract: Extract, partitions: pa.Table) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of some of the partitions that `fingerprints` told, a partition after the other.
+
+        Nothing else may be asked of the warehouse until all have come.
+        """
+
+    def unload(self, extract: Extract, partitions: pa.Table, folder: str, name: str) -> bool:
+        """Write the rows of some of the partitions as Parquet files into the lake, at FOLDER/tenant_id=TENANT/NAME.
+
+        folder: its path below the lake's. False, and nothing is written, where a warehouse has no way to the lake, or
+        not for these columns.
+        """
 
     def count(self, name: str, tenant_id: str | None = None) -> int:
         """Number of rows of `schema.table`, of one tenant or of all."""

@@ -22,6 +22,7 @@ SCHEME = "duckdb:///"
 MEMORY_MB = 150
 BYTES_A_ROW = 40
 """What DuckDB cannot spill of a row that waits in a temporary table, and joins of such rows need."""
+ROWS_A_BATCH = 50_000
 _CHUNK = "_arriving"
 
 
@@ -79,6 +80,10 @@ class DuckDBWarehouse(SqlWarehouse):
     def fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         with self._translated():
             return self._connection.sql(statement, params=list(parameters)).to_arrow_table()
+
+    def stream(self, statement: str, parameters: Sequence[object] = ()) -> Iterator[pa.RecordBatch]:
+        with self._translated():
+            yield from self._connection.sql(statement, params=list(parameters)).to_arrow_reader(ROWS_A_BATCH)
 
     def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         arriving = _Arriving(chunks)

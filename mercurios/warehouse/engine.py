@@ -23,8 +23,12 @@ class Engine(ABC):
     types: ClassVar[Mapping[pa.DataType, str]]
     stored_types: ClassVar[Mapping[pa.DataType, str]]
     """The same types as the information schema calls them, in lower case."""
+    tenant_policy: ClassVar[str] = ""
+    """What follows the columns when a table of tenants' rows is made, in an engine that tells sessions apart."""
     address: ClassVar[str | None] = None
     """The column that tells where a row lies, as long as a transaction lasts, in an engine that has one."""
+    partitions_a_query: ClassVar[int] = 1
+    """How many partitions of an extract are read at once: more where a query costs more than a sort."""
 
     @abstractmethod
     def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
@@ -36,6 +40,10 @@ class Engine(ABC):
     @abstractmethod
     def fetch(self, statement: str, parameters: Sequence[object] = ()) -> pa.Table:
         """Execute one query and return its rows as Arrow, as the engine types them."""
+
+    @abstractmethod
+    def stream(self, statement: str, parameters: Sequence[object] = ()) -> Iterator[pa.RecordBatch]:
+        """Execute one query and yield its rows as they come; nothing else runs on the connection until then."""
 
     @abstractmethod
     def append(self, table: str, chunks: Iterable[pa.Table]) -> None:

@@ -105,6 +105,7 @@ def quarantine_rows(batch: Batch, records: Sequence[Rejected], first: int) -> pa
             "day": rejected.day,
             "record": rejected.record,
             "reasons": json.dumps(rejected.reasons, ensure_ascii=False),
+            "origin": rejected.origin,
             SEQUENCE: place,
         }
         for place, rejected in enumerate(records, first)

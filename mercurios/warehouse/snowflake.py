@@ -21,13 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mercurios.errors import ConfigError, WarehouseError
-from mercurios.warehouse import BATCHES, TableSpec
+from mercurios.warehouse import BATCHES, NAME, Extract, TableSpec, extracts
 from mercurios.warehouse.engine import Row
+from mercurios.warehouse.extracts import Target
 from mercurios.warehouse.sql import SqlWarehouse, plain_type
 
 if TYPE_CHECKING:
     from prefect_snowflake import SnowflakeConnector
 
+TENANT_POLICY = "governance.tenant_isolation"
+"""The row access policy of the account; see mercurios.account."""
 LOGIN_SECONDS = 60
 NETWORK_SECONDS = 300
 """The connector repeats a failed request until one of these has passed; it has no limit of its own."""
@@ -39,16 +42,28 @@ _COPY = Template("""
     file_format = (type = parquet use_logical_type = true) purge = true force = true
 """)
 
+_UNLOADED = {
+    pa.string(): "varchar",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+}
+
 
 @dataclass(frozen=True)
 class Address:
-    """Where a Snowflake warehouse is and as whom."""
+    """Where a Snowflake warehouse is and as whom.
+
+    stage: the external stage over the lake's folder, through which marts are unloaded; None to read them instead.
+    """
 
     user: str
     account: str
     database: str
     warehouse: str
     role: str | None
+    stage: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -67,7 +82,12 @@ class Address:
             what = f"{', '.join(missing)} missing" if missing else "no such scheme, or a password in it"
             raise ConfigError(f"warehouse URL: expected snowflake://USER@ACCOUNT/DATABASE?warehouse=…&role=…; {what}")
         return cls(
-            unquote(user), account, unquote(str(needed["database"])), str(needed["warehouse"]), given.get("role")
+            unquote(user),
+            account,
+            unquote(str(needed["database"])),
+            str(needed["warehouse"]),
+            given.get("role"),
+            _stage(given.get("stage")),
         )
 
 
@@ -98,8 +118,13 @@ class SnowflakeWarehouse(SqlWarehouse):
         pa.float64(): "float",
     }
 
-    def __init__(self, connector: "SnowflakeConnector", connection: Any) -> None:
+    tenant_policy: ClassVar[str] = f"with row access policy {TENANT_POLICY} on (tenant_id)"
+
+    partitions_a_query = 200
+
+    def __init__(self, connector: "SnowflakeConnector", connection: Any, stage: str | None = None) -> None:
         self._connector = connector
+        self._stage = stage
         self._connection = connection
 
     def __repr__(self) -> str:
@@ -122,7 +147,7 @@ class SnowflakeWarehouse(SqlWarehouse):
             overrides |= endpoint.parameters
         with _translated(f"{address.account}/{address.database}"):
             connection = connector.get_connection(paramstyle="qmark", arrow_number_to_decimal=True, **overrides)
-        return cls(connector, connection)
+        return cls(connector, connection, address.stage)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -130,7 +155,14 @@ class SnowflakeWarehouse(SqlWarehouse):
 
     def ensure(self, *tables: TableSpec) -> None:
         """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
-        super().ensure(*tables)
+        try:
+            super().ensure(*tables)
+        except WarehouseError as error:
+            if TENANT_POLICY in str(error).lower():
+                error.add_note(
+                    "the account lacks its row access policy, or it may not be used; next: mercurios snowflake apply"
+                )
+            raise
         self.run(f"use schema {BATCHES.schema}")  # where the temporary tables of a load are
 
     def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
@@ -142,6 +174,20 @@ class SnowflakeWarehouse(SqlWarehouse):
         with self._translated(), self._connection.cursor() as cursor:
             cursor.execute(statement, tuple(parameters) or None)
             return cursor.fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)
+
+    def stream(self, statement: str, parameters: Sequence[object] = ()) -> Iterator[pa.RecordBatch]:
+        with self._translated(), self._connection.cursor() as cursor:
+            cursor.execute(statement, tuple(parameters) or None)
+            for chunk in cursor.fetch_arrow_batches(force_microsecond_precision=True):
+                yield from chunk.to_batches()
+
+    def unload(self, extract: Extract, partitions: pa.Table, folder: str, name: str) -> bool:
+        """Unload through the stage that the URL names; False without one, and where a column would change its type."""
+        types = {field.type: _unloaded(field.type) for field in extract.columns}
+        if self._stage is None or not all(types.values()):
+            return False
+        self.run(*extracts.unload(extract, partitions, Target(f"@{self._stage}/{folder}/", name, types)))
+        return True
 
     def append(self, table: str, chunks: Iterable[pa.Table]) -> None:
         schema, _, name = table.rpartition(".")
@@ -176,6 +222,23 @@ class SnowflakeWarehouse(SqlWarehouse):
     def _translated(self) -> Iterator[None]:
         with _translated(f"{self._connector.credentials.account}/{self._connector.database}"):
             yield
+
+
+def _stage(name: str | None) -> str | None:
+    if name is not None and not all(NAME.fullmatch(part) for part in name.split(".")):
+        raise ConfigError(f"warehouse URL: expected stage=SCHEMA.NAME in lower case, got {name[:80]!r}")
+    return name
+
+
+def _unloaded(kind: pa.DataType) -> str:
+    """What a column is cast to so that its Parquet type is this one; empty where nothing is documented to give it.
+
+    Integers that are not cast come as decimals. A moment in UTC cannot be unloaded: with a time zone it is an error,
+    and without one the file says that it is local.
+    """
+    if pa.types.is_decimal(kind):
+        return f"number({kind.precision}, {kind.scale})"
+    return _UNLOADED.get(kind, "")
 
 
 def _connector(address: Address, private_key: str, passphrase: str) -> "SnowflakeConnector":

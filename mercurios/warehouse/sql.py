@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -19,17 +19,21 @@ from mercurios.warehouse import (
     BATCHES,
     KEY_HASH,
     NAME,
+    PARTITIONS,
     QUARANTINE,
     Batch,
     Counts,
+    Extract,
     StoredBatch,
     TableSpec,
+    extracts,
     statements,
 )
 from mercurios.warehouse.engine import Engine
 from mercurios.warehouse.loading import SqlLoad
 from mercurios.warehouse.rows import key_hashes, owned
 
+_Rows = TypeVar("_Rows", pa.Table, pa.RecordBatch)
 HASHED_AT_A_TIME = 200_000
 """Keys of rows from before keys were hashed: some 30 MB."""
 
@@ -52,8 +56,9 @@ class SqlWarehouse(Engine):
         """
         wanted = (BATCHES, QUARANTINE, *tables)
         schemas = sorted({table.schema for table in wanted})
-        for schema in schemas:
-            self.run(f"create schema if not exists {schema}")
+        there = {name for (name,) in self.run(statements.schemas())}
+        for schema in (name for name in schemas if name not in there):
+            self.run(f"create schema if not exists {schema}")  # a right that not even IF NOT EXISTS does without
         stored = self._stored_columns(*schemas)
         _check_types(wanted, stored, self.stored_types)
         for table in wanted:
@@ -104,6 +109,21 @@ class SqlWarehouse(Engine):
         """All rows of `schema.table`, columns in lower case, whole numbers as int64, times in microseconds."""
         return _plain(self.fetch(statements.everything(_checked(name))))
 
+    def fingerprints(self, extract: Extract) -> pa.Table:
+        """What the table holds by partition, as of now; one query, and no row leaves the warehouse."""
+        rows = _plain(self.fetch(extracts.fingerprints(extract)))
+        return rows.rename_columns(PARTITIONS.names).cast(PARTITIONS)
+
+    def extract(self, extract: Extract, partitions: pa.Table) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of some of the partitions that `fingerprints` told, a partition after the other."""
+        for first in range(0, partitions.num_rows, self.partitions_a_query):
+            for batch in self.stream(*extracts.rows(extract, partitions.slice(first, self.partitions_a_query))):
+                yield _plain(batch)
+
+    def unload(self, extract: Extract, partitions: pa.Table, folder: str, name: str) -> bool:
+        """Write no file: this warehouse has no way to the lake but through `extract`."""
+        return False
+
     def count(self, name: str, tenant_id: str | None = None) -> int:
         """Number of rows of `schema.table`, of one tenant or of all."""
         if tenant_id is None:
@@ -131,7 +151,7 @@ class SqlWarehouse(Engine):
     def _ensure(self, table: TableSpec, stored: Mapping[str, str]) -> None:
         types = {field.name: self.types[field.type] for field in table.columns}
         if not stored:
-            self.run(statements.create_table(table, types))
+            self.run(statements.create_table(table, types, self.tenant_policy))
             return
         for name in types.keys() - stored.keys():
             self.run(statements.add_column(table, name, types[name]))
@@ -180,7 +200,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def _plain(rows: pa.Table) -> pa.Table:
+def _plain(rows: _Rows) -> _Rows:
     rows = rows.rename_columns([column.lower() for column in rows.column_names])
     return rows.cast(pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema]))
 

@@ -8,10 +8,14 @@ from string import Template
 from mercurios.warehouse import BATCHES, KEY_HASH, SEQUENCE, TableSpec
 
 
-def create_table(table: TableSpec, types: dict[str, str]) -> str:
-    """Create a declared table where it is missing; `types` gives the dialect's type of every column."""
+def create_table(table: TableSpec, types: dict[str, str], tenant_policy: str = "") -> str:
+    """Create a declared table where it is missing; `types` gives the dialect's type of every column.
+
+    tenant_policy: follows the columns of a table that has tenants' rows.
+    """
     columns = [f"{f.name} {types[f.name]}{'' if f.nullable else ' not null'}" for f in table.columns]
-    return f"create table if not exists {table.name} ({', '.join(columns)})"
+    policy = f" {tenant_policy}" if tenant_policy and "tenant_id" in table.columns.names else ""
+    return f"create table if not exists {table.name} ({', '.join(columns)}){policy}"
 
 
 def create_staged(name: str, types: dict[str, str]) -> str:
@@ -32,6 +36,7 @@ _TABLES = """
     from information_schema.tables
     where table_catalog = current_database() and lower(table_schema) = ? and table_type = 'BASE TABLE'
 """
+_SCHEMAS = "select lower(schema_name) from information_schema.schemata where catalog_name = current_database()"
 _EVERYTHING = Template("select * from $target")
 _COUNT = Template("select count(*) from $target")
 _HAS_ROWS = Template("select count(*) from (select 1 from $target where tenant_id = ? limit 1) as first_one")
@@ -63,6 +68,11 @@ def columns(schemas: int) -> str:
 def tables() -> str:
     """Names of the tables in a schema; parameter: schema."""
     return _TABLES
+
+
+def schemas() -> str:
+    """Names of all schemas."""
+    return _SCHEMAS
 
 
 def everything(table: str) -> str:

@@ -5,29 +5,29 @@ articles as (
 ),
 
 categories as (
-    select * from {{ ref('stg_prohandel__categories') }}
+    select * from {{ ref('int_categories') }}
 ),
 
-vat_rates as (
-    select * from {{ ref('stg_prohandel__vat_rates') }}
+suppliers as (
+    select * from {{ ref('stg_prohandel__suppliers') }}
 ),
 
--- What counts without a tax number, or with one that nobody has set up: tax number 1, else the highest rate.
+seasons as (
+    select * from {{ ref('stg_prohandel__seasons') }}
+),
+
 standard_rates as (
-    select
-        tenant_id,
-        coalesce(max(case when tax_number = 1 then vat_rate end), max(vat_rate)) as vat_rate
-    from vat_rates
-    group by tenant_id
+    select * from {{ ref('int_vat_rates') }}
+    where is_standard
 ),
 
 -- A till sells and a stock list holds articles whose master is gone: they keep their number and nothing else.
 referenced as (
     select tenant_id, article_number from articles
     union
-    select tenant_id, article_number from {{ ref('stg_prohandel__sales') }}
+    select tenant_id, article_number from {{ ref('int_sold_articles') }}
     union
-    select tenant_id, article_number from {{ ref('stg_prohandel__article_sizes') }}
+    select tenant_id, article_number from {{ ref('int_stocked_articles') }}
 ),
 
 described as (
@@ -35,15 +35,25 @@ described as (
         referenced.tenant_id,
         referenced.article_number,
         articles.category_number,
+        articles.supplier_number,
+        articles.season_number,
         articles.product_type,
         articles.supplier_article_number,
         articles.supplier_color,
         articles.package_size,
         articles.brand,
-        categories.name as category,
-        coalesce(departments.name, categories.name) as department,
+        nullif(categories.name, '(unknown)') as category,
+        categories.department,
+        suppliers.name as supplier,
+        seasons.name as season,
         coalesce(not categories.is_service, true) as is_merchandise,
-        categories.tax_number
+        coalesce(articles.is_nos, false) as is_nos,
+        coalesce(articles.is_active, false) as is_active,
+        articles.purchase_price,
+        articles.label_price,
+        case when categories.category_number is null then standard_rates.vat_rate else categories.vat_rate end as vat_rate,
+        articles.first_sold_on,
+        articles.last_sold_on
     from referenced
     left join articles
         on referenced.tenant_id = articles.tenant_id
@@ -51,34 +61,45 @@ described as (
     left join categories
         on articles.tenant_id = categories.tenant_id
         and articles.category_number = categories.category_number
-    left join categories as departments
-        on categories.tenant_id = departments.tenant_id
-        and categories.main_category_number = departments.category_number
+    left join suppliers
+        on articles.tenant_id = suppliers.tenant_id
+        and articles.supplier_number = suppliers.supplier_number
+    left join seasons
+        on articles.tenant_id = seasons.tenant_id
+        and articles.season_number = seasons.season_number
+    left join standard_rates
+        on referenced.tenant_id = standard_rates.tenant_id
 ),
 
 final as (
     select
-        described.tenant_id,
-        described.article_number,
+        tenant_id,
+        article_number,
         {{ words([
-            'coalesce(described.product_type, described.category)',
-            'described.package_size',
-            'described.brand',
-            'described.supplier_color',
-            "coalesce(described.supplier_article_number, cast(described.article_number as varchar))",
+            'coalesce(product_type, category)',
+            'package_size',
+            'brand',
+            'supplier_color',
+            "coalesce(supplier_article_number, cast(article_number as varchar))",
         ]) }} as label,
-        described.category_number,
-        coalesce(described.category, '(unknown)') as category,
-        coalesce(described.department, '(unknown)') as department,
-        coalesce(described.product_type, '(unknown)') as product_type,
-        described.is_merchandise,
-        coalesce(vat_rates.vat_rate, standard_rates.vat_rate) as vat_rate
+        category_number,
+        supplier_number,
+        season_number,
+        coalesce(category, '(unknown)') as category,
+        coalesce(department, '(unknown)') as department,
+        coalesce(product_type, '(unknown)') as product_type,
+        coalesce(supplier, '(unknown)') as supplier,
+        coalesce(season, '(unknown)') as season,
+        brand,
+        is_merchandise,
+        is_nos,
+        is_active,
+        purchase_price,
+        label_price,
+        vat_rate,
+        first_sold_on,
+        last_sold_on
     from described
-    left join vat_rates
-        on described.tenant_id = vat_rates.tenant_id
-        and described.tax_number = vat_rates.tax_number
-    left join standard_rates
-        on described.tenant_id = standard_rates.tenant_id
 )
 
 select * from final

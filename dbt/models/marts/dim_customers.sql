@@ -7,12 +7,12 @@ customers as (
 purchases as (
     select
         tenant_id,
-        customer_number,
-        min(sold_on) as first_sold_on,
-        max(sold_on) as last_sold_on
-    from {{ ref('stg_prohandel__sales') }}
-    where customer_number is not null
-    group by tenant_id, customer_number
+        number as customer_number,
+        min(first_sold_on) as first_sold_on,
+        max(last_sold_on) as last_sold_on
+    from {{ ref('int_first_and_last_sales') }}
+    where kind = 'customer'
+    group by tenant_id, number
 ),
 
 -- Known from the master, from a receipt, or from both.

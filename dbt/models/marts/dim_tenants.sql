@@ -10,7 +10,8 @@ final as (
         name,
         currency,
         time_zone,
-        locale
+        locale,
+        calendar
     from tenants
 )
 

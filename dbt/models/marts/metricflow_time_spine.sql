@@ -1,3 +1,5 @@
+{{ config(row_access_policy=none) }}
+
 with
 
 final as (

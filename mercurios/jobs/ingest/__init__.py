@@ -32,6 +32,7 @@ from mercurios.jobs.ingest.extent import DUE, Extent, Run, parse_days
 from mercurios.jobs.ingest.ledgers import rows_of
 from mercurios.jobs.ingest.reports import BatchReport, IngestReport
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, INGEST_TABLES, RAW_TABLES, TENANT_VAT_RATES, TENANTS
+from mercurios.jobs.ingest.telling import tell_end, tell_entity, tell_failure
 from mercurios.sources import Source
 from mercurios.sources.contracts import CONTRACTS
 from mercurios.sources.drift import Drift
@@ -71,6 +72,7 @@ def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> In
             results.read(entity)
     results.log()
     report = results.report()
+    tell_end(report)
     if results.failures:
         told = "; ".join(f"{entity}: {error}" for entity, error in results.failures.items())
         raise IngestIncomplete(f"tenant {tenant.id}: not all entities could be read: {told}", report)
@@ -91,7 +93,8 @@ def _check(source: Source, tenant: Tenant, as_of: datetime, entities: Sequence[s
 
 def _describe(tenant: Tenant, warehouse: Warehouse) -> None:
     """Store what the models must know of the merchant."""
-    facts = {"name": tenant.name, "currency": tenant.currency, "time_zone": tenant.time_zone, "locale": tenant.locale}
+    names = [column for column in TENANTS.columns.names if column != "tenant_id"]
+    facts = {name: getattr(tenant, name) for name in names}
     warehouse.replace(TENANTS, tenant.id, rows_of(TENANTS, [facts]))
     rates = [{"tax_number": number, "rate": rate} for number, rate in tenant.vat_rates.items()]
     warehouse.replace(TENANT_VAT_RATES, tenant.id, rows_of(TENANT_VAT_RATES, rates))
@@ -109,17 +112,21 @@ class _Results:
     stopped: str | None = None
 
     def read(self, entity: str) -> None:
+        done, began = len(self.batches), self.desk.elapsed
         try:
             for report, drifts in read_entity(self.desk, entity):
                 self.batches.append(report)
                 self.drifts += drifts
+            tell_entity(self.desk.tenant.id, entity, self.batches[done:], self.desk.elapsed - began)
         except NotOffered as error:
             self.not_offered[entity] = str(error)
         except BudgetSpent as error:
             self.stopped = str(error)
-        except (AuthenticationFailed, SourceUnavailable):
+        except (AuthenticationFailed, SourceUnavailable) as error:
+            tell_failure(self.desk.tenant.id, entity, error)
             raise
         except SourceError as error:
+            tell_failure(self.desk.tenant.id, entity, error)
             self.failures[entity] = error
             self.drifts += error.drifts if isinstance(error, DriftStopped) else ()
 

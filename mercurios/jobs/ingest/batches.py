@@ -162,7 +162,7 @@ class _Reader:
         if position is None:
             return
         with (
-            track(f"ingest {self._desk.tenant.id} {self._contract.entity}", unit="rows") as advance,
+            track(f"ingest {self._desk.tenant.id} {self._contract.entity}", unit="rows", leaves_line=False) as advance,
             closing(_ahead(self._desk.source.read(self._contract.entity, window, position))) as pages,
         ):
             for page in pages:

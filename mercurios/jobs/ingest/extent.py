@@ -36,7 +36,9 @@ def parse_days(text: str) -> tuple[date | None, date | None]:
         days = tuple(None if day == ".." else date.fromisoformat(day) for day in (first, until))
     except ValueError as error:
         raise BadRequest(f"days: expected FROM/UNTIL such as 2026-01-01/2026-02-01, got {text[:40]!r}") from error
-    if days == (None, None) or (days[0] and days[1] and days[0] >= days[1]):
+    if days == (None, None):
+        raise BadRequest("days: ../.. has no end; say a day at one of them, --full reads everything")
+    if days[0] and days[1] and days[0] >= days[1]:
         raise BadRequest(f"days: {text[:40]!r} holds no day; the last one is excluded")
     return days[0], days[1]
 

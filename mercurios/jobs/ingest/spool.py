@@ -31,7 +31,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from mercurios.errors import IngestRunning
 from mercurios.sources import Page, Window
 from mercurios.sources.contracts import Contract
-from mercurios.sources.conversion import Converted
+from mercurios.sources.conversion import Converted, Quarantined
 from mercurios.sources.drift import Observed
 from mercurios.warehouse import Rejected
 
@@ -134,7 +134,7 @@ class Spool:
         if converted.frame.height:
             rows.write(_stream(converted.frame))
         for record in converted.quarantined:
-            rejected.write(orjson.dumps(asdict(record)) + b"\n")
+            rejected.write(orjson.dumps(asdict(_put_aside(page, record))) + b"\n")
         rows.flush()
         rejected.flush()
         line = {
@@ -305,6 +305,12 @@ def _head(path: Path) -> Head | None:
         return None
 
 
+def _put_aside(page: Page, record: Quarantined) -> Rejected:
+    name = page.origin and page.origin.rpartition(" sha256:")[0]
+    origin = f"{name} row {page.rows[record.place]}" if name and page.rows else None
+    return Rejected(record.record, record.reasons, record.record_id, record.day, origin)
+
+
 def _rejected(raw: dict[str, Any]) -> Rejected:
     day = date.fromisoformat(raw["day"]) if raw["day"] else None
-    return Rejected(raw["record"], tuple(raw["reasons"]), raw["record_id"], day)
+    return Rejected(raw["record"], tuple(raw["reasons"]), raw["record_id"], day, raw.get("origin"))

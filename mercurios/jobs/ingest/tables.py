@@ -13,7 +13,9 @@ from mercurios.jobs.ingest.ledgers import LEDGERS
 from mercurios.sources.contracts import CONTRACTS, Contract
 from mercurios.warehouse import TableSpec, raw_table, table_spec
 
-TENANTS = table_spec("raw.tenants", "", {name: pa.string() for name in ("name", "currency", "time_zone", "locale")})
+TENANTS = table_spec(
+    "raw.tenants", "", {name: pa.string() for name in ("name", "currency", "time_zone", "locale", "calendar")}
+)
 TENANT_VAT_RATES = table_spec("raw.tenant_vat_rates", "tax_number", {"tax_number": pa.int64(), "rate": pa.float64()})
 STOCK_DAILY = table_spec(
     "raw.prohandel_stock_daily",

@@ -24,20 +24,23 @@ final as (
         tenant_id,
         id as sale_line_id,
         branch_number as branch,
-        cash_register_number as cash_register,
-        receipt_number,
+        coalesce(cash_register_number, 0) as cash_register,
+        nullif(receipt_number, 0) as receipt_number,
         receipt_position,
         cast(date as date) as sold_on,
         {{ to_utc('sold_locally_at', 'time_zone') }} as sold_at,
         coalesce(article_number, 0) as article_number,
         nullif(customer_number, 0) as customer_number,
+        nullif(staff_number, 0) as staff_number,
+        nullif(trim(currency_number), '') as currency_number,
         mod(type, 2) = 1 as is_return,
         {{ pieces('quantity') }} as quantity,
         {{ money('sale_price', 2) }} as gross_amount,
         {{ money('coalesce(discount, 0)', 2) }} as discount_amount,
         {{ money('coalesce(deduction, 0)', 2) }} as deduction_amount,
         {{ money('coalesce(label_price, 0)', 2) }} as label_price,
-        {{ money('purchase_price', 4) }} as cost_amount
+        {{ money('purchase_price', 4) }} as cost_amount,
+        _extracted_at
     from localised
 )
 

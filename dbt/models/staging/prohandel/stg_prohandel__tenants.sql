@@ -10,7 +10,8 @@ final as (
         name,
         currency,
         time_zone,
-        locale
+        locale,
+        nullif(trim(calendar), '') as calendar
     from tenants
 )
 

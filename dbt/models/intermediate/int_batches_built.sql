@@ -1,0 +1,19 @@
+-- depends_on: {{ ref('fct_sale_lines') }}, {{ ref('fct_receipts') }}, {{ ref('fct_stock_daily') }}
+-- depends_on: {{ ref('mart_sales_daily') }}, {{ ref('int_first_and_last_sales') }}, {{ ref('int_sale_breaches') }}
+-- depends_on: {{ ref('int_sales_branch_days') }}, {{ ref('int_stock_snapshots') }}
+with
+
+batches as (
+    select * from {{ ref('int_batches') }}
+),
+
+final as (
+    select
+        tenant_id,
+        batch_id,
+        run,
+        '{{ project_digest() }}' as project
+    from batches
+)
+
+select * from final

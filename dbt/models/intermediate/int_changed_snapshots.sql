@@ -1,0 +1,31 @@
+with
+
+-- The merchant's day of a batch is the day of its moment in UTC or a neighbour of it.
+arrived as (
+    select distinct
+        tenant_id,
+        cast(started_at as date) as arrived_on
+    from {{ ref('int_batches') }}
+    where entity = 'articlesize'
+        and is_new
+),
+
+days as (
+    {% for days in [-1, 0, 1] %}
+    select
+        tenant_id,
+        cast({{ dbt.dateadd('day', days, 'arrived_on') }} as date) as snapshot_on
+    from arrived
+    {{ 'union' if not loop.last }}
+    {% endfor %}
+),
+
+final as (
+    select
+        tenant_id,
+        snapshot_on,
+        cast(date_trunc('month', snapshot_on) as date) as month_start
+    from days
+)
+
+select * from final

@@ -1,0 +1,17 @@
+with
+
+staff as (
+    select * from {{ ref('stg_prohandel__staff') }}
+),
+
+final as (
+    select
+        tenant_id,
+        staff_number,
+        branch,
+        job_title,
+        is_active
+    from staff
+)
+
+select * from final

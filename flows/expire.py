@@ -1,0 +1,17 @@
+"""Expire: releases that are too old leave the lake, and the files that no release needs."""
+
+from datetime import UTC, datetime
+
+from prefect import flow
+
+from flows import artifacts
+from mercurios import wiring
+from mercurios.lake import Expiry
+
+
+@flow(name="expire")
+def expire(as_of: datetime | None = None) -> Expiry:
+    """Expire by the policy of the settings; on a schedule of its own, for nobody waits for it."""
+    report = wiring.expire_releases(as_of or datetime.now(UTC))
+    artifacts.expiry(report)
+    return report

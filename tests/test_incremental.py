@@ -1,0 +1,194 @@
+"""The law of incremental builds: after whatever came, changed and went they hold what a full refresh holds."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from mercurios.config import ROOT
+from mercurios.errors import TransformFailed
+from mercurios.jobs.ingest import RAW_TABLES
+from mercurios.transformation import DbtResult, run_dbt, target_for
+from mercurios.warehouse.duckdb import DuckDBWarehouse
+from tests.changing_till import Shop, morning
+
+DBT = ROOT / "dbt"
+MODELS = ("+int_articles_built", "+int_as_of", "+dim_articles", "+dim_customers", "+dim_branches")
+OF_THE_RUN = ("int_batches", "int_changed", "int_touched", "int_replaced", "int_articles_built")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A warehouse that is built on, and beside it a copy that is built from scratch."""
+
+    folder: Path
+
+    def open(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse.open(f"duckdb:///{self.folder}/w.duckdb")
+
+    def build(self, *more: str, select: tuple[str, ...] = MODELS, file: str = "w") -> DbtResult:
+        target = target_for(f"duckdb:///{self.folder}/{file}.duckdb")
+        return run_dbt(DBT, target, self.folder / f"dbt-{file}", command=("run", "--select", *select, *more))
+
+    def build_anew(self) -> None:
+        shutil.copy(self.folder / "w.duckdb", self.folder / "anew.duckdb")
+        self.build("--full-refresh", file="anew")
+
+    def tables(self, file: str = "w") -> Mapping[str, list[str]]:
+        """Rows of every table that dbt built, but of those that tell what a run did."""
+        with duckdb.connect(str(self.folder / f"{file}.duckdb"), read_only=True) as connection:
+            found = connection.execute(
+                "select schema_name, table_name from duckdb_tables() where schema_name in ('marts', 'intermediate')"
+            ).fetchall()
+            names = [f"{schema}.{table}" for schema, table in found if not table.startswith(OF_THE_RUN)]
+            return {name: sorted(map(str, connection.execute(f"from {name}").fetchall())) for name in sorted(names)}
+
+    def lines(self, query: str) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.folder / "w.duckdb"), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all tests: dbt reads the whole project again for a warehouse of another name."""
+    return tmp_path_factory.mktemp("incremental")
+
+
+@pytest.fixture
+def place(folder: Path) -> Place:
+    place = Place(folder)
+    (folder / "w.duckdb").unlink(missing_ok=True)
+    with place.open() as warehouse:
+        warehouse.ensure(*RAW_TABLES)
+    return place
+
+
+def assert_as_if_anew(place: Place) -> None:
+    place.build_anew()
+    built, anew = place.tables(), place.tables("anew")
+    assert built.keys() == anew.keys()
+    for name, rows in anew.items():
+        assert built[name] == rows, name
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_incremental_builds_are_a_full_refresh_whatever_came(place: Place, seed: int) -> None:
+    shops = [Shop("north", seed * 100), Shop("south", seed * 100 + 1)]
+    for number in range(4):
+        with place.open() as warehouse:
+            for shop in shops:
+                shop.read(warehouse, morning(number))
+                shop.trade()
+                if number == 2:  # as of a moment before what was read last
+                    shop.replay(warehouse, morning(0))
+        place.build()
+        if number:
+            assert_as_if_anew(place)
+        shops[number % 2].change_masters()
+    assert len(place.lines("select distinct tenant_id from marts.fct_sale_lines")) == 2
+
+
+def test_a_tenant_that_is_removed_takes_its_facts_along_and_may_come_back(place: Place) -> None:
+    shops = [Shop("north", 5), Shop("south", 6)]
+    with place.open() as warehouse:
+        for shop in shops:
+            shop.read(warehouse, morning(0))
+    place.build()
+    with place.open() as warehouse:
+        warehouse.forget("north")
+    place.build()
+    assert place.lines("select distinct tenant_id from marts.fct_sale_lines") == [("south",)]
+    assert_as_if_anew(place)
+    with place.open() as warehouse:
+        Shop("north", 7).read(warehouse, morning(1))
+        warehouse.forget("south")
+        Shop("south", 8).read(warehouse, morning(0))
+    place.build()
+    assert_as_if_anew(place)
+
+
+def test_a_run_that_broke_off_is_made_up_for_by_the_next(place: Place) -> None:
+    shop = Shop("north", 9)
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(0))
+    place.build()
+    for number in (1, 2):
+        shop.trade()
+        with place.open() as warehouse:
+            shop.read(warehouse, morning(number))
+        place.build(select=("+fct_sale_lines",))  # and nothing that is made of the lines
+    with pytest.raises(AssertionError):
+        assert_as_if_anew(place)
+    place.build()
+    assert_as_if_anew(place)
+
+
+def test_only_what_changed_is_touched(place: Place) -> None:
+    shop = Shop("north", 11)
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(0))
+    place.build()
+    place.build()
+    assert place.lines("select count(*) from intermediate.int_changed_days") == [(0,)]
+    moved = shop.lines["l1"]
+    old, moved["date"] = moved["date"], shop.lines["l2"]["date"]
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(1))
+    place.build()
+    days = {day for (day,) in place.lines("select sold_on from intermediate.int_changed_days")}
+    assert days == {old.date(), moved["date"].date()}  # type: ignore[attr-defined]
+    assert place.lines("select count(*) from intermediate.int_changed_lines") == [(1,)]
+    shop.names[20] = "RENAMED"
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(2) + timedelta(hours=1))
+    place.build()
+    changed = place.lines("select article_number from intermediate.int_changed_articles order by 1")
+    assert changed == [(number,) for number, row in sorted(shop.articles.items()) if row["category_number"] == 20]
+
+
+def test_another_project_builds_from_scratch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mercurios.transformation._digest", lambda project: "one")
+    with place.open() as warehouse:
+        Shop("north", 12).read(warehouse, morning(0))
+    place.build()
+    spoil = "update marts.fct_sale_lines set quantity = 77"
+    with duckdb.connect(str(place.folder / "w.duckdb")) as connection:
+        connection.execute(spoil)
+    place.build()
+    assert place.lines("select distinct quantity from marts.fct_sale_lines") == [(77.0,)]
+    monkeypatch.setattr("mercurios.transformation._digest", lambda project: "another")
+    place.build()
+    assert_as_if_anew(place)
+
+
+def test_a_project_is_named_by_its_sql(tmp_path: Path) -> None:
+    from mercurios.transformation import _digest
+
+    for name in ("models/a.sql", "models/a.yml", "macros/m.sql"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("select 1")
+    before = _digest(tmp_path)
+    (tmp_path / "models/a.yml").write_text("# described")
+    assert _digest(tmp_path) == before
+    (tmp_path / "macros/m.sql").write_text("select 2")
+    assert _digest(tmp_path) != before
+
+
+def test_a_line_that_stayed_where_it_was_moved_from_is_found_by_a_test(place: Place) -> None:
+    with place.open() as warehouse:
+        Shop("north", 13).read(warehouse, morning(0))
+    place.build()
+    with duckdb.connect(str(place.folder / "w.duckdb")) as connection:
+        line = "select * replace (date '2001-01-01' as sold_on) from marts.fct_sale_lines limit 1"
+        connection.execute(f"insert into marts.fct_sale_lines {line}")
+    with pytest.raises(TransformFailed, match="sales_add_up"):
+        run_dbt(
+            DBT,
+            target_for(f"duckdb:///{place.folder}/w.duckdb"),
+            place.folder / "dbt-w",
+            command=("test", "--select", "sales_add_up"),
+        )
