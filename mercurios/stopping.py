@@ -76,8 +76,10 @@ class _Watch(threading.Thread):
         while told := self._ears.recv(1):
             if told[0] in _SIGNALS:
                 self.code = _KILLED + told[0]
-                self._heard.set()
-                self._say(self._line)
+                try:
+                    self._say(self._line)
+                finally:
+                    self._heard.set()  # the main thread may end the process from here on
                 time.sleep(GRACE_SECONDS)
                 _end(self.code)
 

@@ -138,7 +138,7 @@ def test_dbt_binds_the_policy_of_tables_increments_and_snapshots(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     target = snowflake_target(emulator, "SMALL")
-    run_dbt(project, target, tmp_path / "state")
+    run_dbt(project, target, tmp_path / "state", command=("build",))
     run_dbt(project, target, tmp_path / "state", command=("run",))  # increments; the emulator cannot merge a snapshot
     with emulator.open("SMALL") as warehouse:
         assert unprotected(log, warehouse) == []
