@@ -39,8 +39,8 @@ bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and Eng
 notebook: $(VENV)/run  ## open JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
 
-docs: $(VENV)/run  ## write docs/metrics.md again from the metrics in dbt/
-	$(BIN)/python -m mercurios.metrics docs/metrics.md
+docs: $(VENV)/run  ## write docs/metrics.md and the page var/docs/dbt.html (models, columns, lineage) from dbt/
+	$(BIN)/python -m mercurios.metrics docs/metrics.md var/docs/dbt.html
 
 lock: $(VENV)/run  ## resolve pyproject.toml into the two locks again, keeping what still fits
 	sh .ci/lock

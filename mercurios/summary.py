@@ -91,13 +91,17 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def breach_lines(breaches: Sequence["Breach"]) -> list[str]:
-    """What is wrong in the merchants' books, a line a rule, gravest first and no more than a screen holds."""
-    lines = [
-        f"{one.severity:<8}{one.tenant_id} {one.rule}: {one.breaches:,} of {one.checked:,} "
-        f"({one.entity}), e.g. {one.example}"
-        for one in breaches[:MOST_BREACHES]
-    ]
-    more = len(breaches) - len(lines)
+    """What is wrong in the merchants' books, gravest first and no more than a screen holds.
+
+    A line a rule tells what should be, what is done instead and what mends it; below it a line a merchant.
+    """
+    told: dict[str, list[str]] = {}
+    for one in breaches[:MOST_BREACHES]:
+        heading = f"{one.severity:<8}{one.rule}: {one.statement}. Otherwise: {one.fallback}. To do: {one.remedy}"
+        found = f"{one.breaches:,} of {one.checked:,} ({one.entity}), e.g. {one.example}"
+        told.setdefault(heading, []).append(f"{'':8}{one.tenant_id}: {found}")
+    lines = [line for heading, found in told.items() for line in (heading, *found)]
+    more = len(breaches) - MOST_BREACHES
     return [*lines, f"and {more:,} more; all are in marts.mart_data_quality"] if more > 0 else lines
 
 

@@ -25,8 +25,15 @@ from mercurios.progress import track
 
 # Unit tests prove the SQL on rows made up by hand. They say nothing about tonight's data: the tests run them.
 BUILD = ("build", "--selector", "tonight", "--exclude-resource-type", "unit_test")
+# In a warehouse that this very project has built, views, seeds and the like are what they would be again.
+BUILD_WHAT_CHANGES = ("build", "--selector", "what_changes", "--exclude-resource-type", "unit_test")
+BUILD_FROM_SCRATCH = (*BUILD, "--full-refresh")
 BUILD_WITH_UNIT_TESTS = ("build",)
 PARSE = ("parse",)
+DOCS = ("docs", "generate", "--static", "--empty-catalog")
+
+FROM_SCRATCH = "(from scratch)"
+"""In the place of a project's name: on what is there nothing can be built."""
 
 # What decides which rows are built; descriptions and tests do not.
 _SQL = ("dbt_project.yml", "macros/**/*.sql", "models/**/*.sql", "seeds/**/*.csv", "snapshots/**/*.sql")
@@ -64,10 +71,11 @@ class NodeResult:
 
 @dataclass(frozen=True)
 class DbtResult:
-    """What one dbt call did, in the order it was finished."""
+    """What one dbt call did, in the order it was finished; `project` names the SQL it ran."""
 
     nodes: tuple[NodeResult, ...]
     seconds: float
+    project: str = ""
 
     @property
     def models(self) -> tuple[NodeResult, ...]:
@@ -109,7 +117,10 @@ def target_for(warehouse_url: str, private_key: str = "") -> Target:
     url = urlsplit(warehouse_url)
     path = warehouse_url.removeprefix("duckdb:///")
     if url.scheme == "duckdb" and path not in {"", ":memory:", warehouse_url}:
-        return Target("duckdb", {"TRANSFORM_DUCKDB_PATH": str(Path(path).absolute())})
+        threads = max(1, (os.cpu_count() or 1) - 1)  # and two more that ask: as many as there are cores, and dbt's own
+        return Target(
+            "duckdb", {"TRANSFORM_DUCKDB_PATH": str(Path(path).absolute()), "TRANSFORM_DUCKDB_THREADS": str(threads)}
+        )
     user, _, account = url.netloc.rpartition("@")
     database = url.path.strip("/")
     if url.scheme == "snowflake" and user and account and database and url.password is None:
@@ -132,6 +143,13 @@ def _snowflake_values(user: str, account: str, database: str, query: str, privat
     }
 
 
+def build_command(project: Path, built_by: str) -> Sequence[str]:
+    """A build of everything, or of what can be another than it was where `built_by` names `project` as it is."""
+    if built_by == FROM_SCRATCH:
+        return BUILD_FROM_SCRATCH
+    return BUILD_WHAT_CHANGES if built_by == _digest(project) else BUILD
+
+
 def run_dbt(
     project: Path, target: Target, state: Path, invoke: Invoke | None = None, command: Sequence[str] = BUILD
 ) -> DbtResult:
@@ -141,16 +159,17 @@ def run_dbt(
     a flow. Tables that follow what ingest brings are built from scratch when the project's SQL is another than the one
     that built them. Raises TransformFailed naming the first failing node, dbt's message and the log.
     """
+    digest = _digest(project)
     arguments = [*command, "--target", target.name, "--quiet"]
     arguments += ["--project-dir", str(project.absolute()), "--profiles-dir", str(project.absolute())]
     arguments += ["--target-path", str(state.absolute() / "target"), "--log-path", str(state.absolute() / "logs")]
-    values = {**target.values, "TRANSFORM_PROJECT": _digest(project)}
+    values = {**target.values, "TRANSFORM_PROJECT": digest}
     with _one_at_a_time, _variables(values), _no_collecting(), track("transform", unit="models") as advance:
         try:
             outcome = (invoke or _invoke)(arguments, lambda: advance(1))
         finally:
             _let_go()
-    return _result(outcome, state / "logs" / "dbt.log")
+    return _result(outcome, digest, state / "logs" / "dbt.log")
 
 
 def prefect_invoke(project: Path) -> Invoke:
@@ -268,7 +287,7 @@ def _await_task_runs() -> None:
             thread.join(timeout=60)
 
 
-def _result(outcome: Outcome, log: Path) -> DbtResult:
+def _result(outcome: Outcome, project: str, log: Path) -> DbtResult:
     if outcome.exception is not None:
         raise TransformFailed(f"dbt could not run: {outcome.exception}; see {log}") from outcome.exception
     results = getattr(outcome.result, "results", ())
@@ -276,7 +295,7 @@ def _result(outcome: Outcome, log: Path) -> DbtResult:
     failed = [node for node in nodes if node.status in _FAILURES]
     if failed or not outcome.success:
         raise TransformFailed(_complaint(nodes, failed, log))
-    return DbtResult(nodes, float(getattr(outcome.result, "elapsed_time", 0.0)))
+    return DbtResult(nodes, float(getattr(outcome.result, "elapsed_time", 0.0)), project)
 
 
 def _node(result: Any) -> NodeResult:
@@ -294,4 +313,7 @@ def _complaint(nodes: Sequence[NodeResult], failed: Sequence[NodeResult], log: P
     skipped = sum(node.status == "skipped" for node in nodes)
     first = failed[0] if failed else None
     told = f"{first.kind} {first.name}: {first.message or first.status}" if first else "no node says why"
-    return f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the rest is in {log}"
+    complaint = f"dbt failed on {len(failed)} and skipped {skipped} of {len(nodes)} nodes; {told}; the rest is in {log}"
+    if any(node.kind == "test" for node in failed):
+        complaint += "; if it fails again, build anew what is there: mercurios transform --from-scratch"
+    return complaint

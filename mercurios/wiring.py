@@ -106,13 +106,16 @@ def open_warehouse(settings: Settings | None = None, *, read_only: bool = False)
     )
 
 
-def build_marts(settings: Settings | None = None) -> "DbtResult":
-    """Run `dbt build` through prefect-dbt; models appear as task runs of the flow that calls."""
-    from mercurios.transformation import prefect_invoke, run_dbt, target_for
+def build_marts(built_by: str = "", settings: Settings | None = None) -> "DbtResult":
+    """Run `dbt build` through prefect-dbt; models appear as task runs of the flow that calls.
 
-    chosen = settings or Settings()
+    built_by: the project that made the build before, see `build_command`.
+    """
+    from mercurios.transformation import build_command, prefect_invoke, run_dbt, target_for
+
+    chosen, project = settings or Settings(), ROOT / "dbt"
     target = target_for(chosen.warehouse_url, chosen.snowflake_private_key.get_secret_value())
-    return run_dbt(ROOT / "dbt", target, chosen.home / "dbt", prefect_invoke(ROOT / "dbt"))
+    return run_dbt(project, target, chosen.home / "dbt", prefect_invoke(project), build_command(project, built_by))
 
 
 def metric_definitions(settings: Settings | None = None) -> Mapping[str, bytes]:

@@ -149,16 +149,22 @@ PRIVILEGES = {
     ("CREATE TABLE", "SCHEMA"),
     ("CREATE VIEW", "SCHEMA"),
     ("APPLY", "ROW ACCESS POLICY"),
+    ("APPLY", "MASKING POLICY"),
+    ("MONITOR USAGE", "ACCOUNT"),
+    ("USAGE", "STAGE"),
 }
 
 
 class StandIn:
-    """The account; `things` by kind and name, `grants` as (privilege, kind, name, role), `log` of all statements."""
+    """The account; `things` by kind and name, `grants` as (privilege, kind, name, role), `log` of all statements.
+
+    options: the grants that may be passed on.
+    """
 
     def __init__(self) -> None:
         kinds = (
             "RESOURCE MONITOR,WAREHOUSE,DATABASE,SCHEMA,TAG,TABLE,VIEW,TASK,ROLE,USER,NETWORK RULE,NETWORK POLICY,"
-            "ROW ACCESS POLICY,MASKING POLICY"
+            "ROW ACCESS POLICY,MASKING POLICY,STAGE"
         )
         self.things: dict[str, dict[str, Thing]] = {kind: {} for kind in kinds.split(",")}
         self.things["ROLE"] = {name: {"COMMENT": ""} for name in SYSTEM_ROLES}
@@ -167,6 +173,7 @@ class StandIn:
         self.things["USER"] = {"ADMIN": {"TYPE": "PERSON"}}
         self.grants: set[tuple[str, str, str, str]] = set()
         self.future: set[tuple[str, str, str, str]] = set()
+        self.options: set[tuple[str, str, str, str]] = set()
         self.role_grants: set[tuple[str, str, str]] = set()
         self.tags: dict[tuple[str, str], dict[str, str]] = {}
         self.rows_of: dict[str, list[Row]] = {}
@@ -258,7 +265,7 @@ class StandIn:
     def _monitor(self, words: Words) -> Thing:
         thing: Thing = {}
         while words:
-            if words.has("TRIGGERS"):
+            if words.has("TRIGGERS"):  # the last part
                 steps: dict[str, list[int]] = {"NOTIFY": [], "SUSPEND": [], "SUSPEND_IMMEDIATE": []}
                 while words.has("ON"):
                     percent = words.number()
@@ -305,15 +312,19 @@ class StandIn:
         assert isinstance(tree, exp.Create), tree
         words.rest()
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-        name = target.sql("snowflake").upper()
+        name = ".".join(part.name if part.quoted else part.name.upper() for part in target.parts)
         if tree.kind == "VIEW":
             self._sources(tree.expression, words)
             self._make(words, "VIEW", name, {"TEXT": words.statement}, replace)
             self._granted_to_new("VIEW", name, keep="copy grants" in words.statement)
             return
         columns = {each.name.upper(): each.kind.sql("snowflake").upper() for each in tree.this.expressions}
-        policies = [each.this.sql("snowflake").upper() for each in tree.find_all(exp.RowAccessProperty)]
-        self._make(words, "TABLE", name, {"COLUMNS": columns, "POLICY": policies[0] if policies else None}, replace)
+        bound = [
+            (each.this.sql("snowflake").upper(), [column.name.upper() for column in each.expressions])
+            for each in tree.find_all(exp.RowAccessProperty)
+        ]
+        policy, on = bound[0] if bound else (None, [])
+        self._make(words, "TABLE", name, {"COLUMNS": columns, "POLICY": policy, "POLICY_ON": on}, replace)
         self.rows_of.setdefault(name, [])
         self._granted_to_new("TABLE", name)
 
@@ -354,7 +365,10 @@ class StandIn:
         self.tags.setdefault((kind, name), {})[tag] = value
 
     def _alter_resource_monitor(self, words: Words, thing: Thing, _: str) -> None:
-        words.take("SET")
+        if words.has("SET") and words.peek("TRIGGERS"):
+            raise words.refuse("SET is for properties, triggers follow it")
+        if not words:
+            raise words.refuse()
         thing |= self._monitor(words)
 
     def _alter_warehouse(self, words: Words, thing: Thing, _: str) -> None:
@@ -430,23 +444,30 @@ class StandIn:
             if thing["POLICY"] != words.name():
                 raise words.refuse("that policy is not bound")
             thing["POLICY"] = None
-            words.take(",")
+            if not words.has(","):
+                return None
         words.take("ADD ROW ACCESS POLICY")
         policy = words.name()
         self.things["ROW ACCESS POLICY"][policy]
         words.take("ON (")
-        thing["COLUMNS"][words.name()]
+        column = words.name()
+        thing["COLUMNS"][column]
         words.take(")")
         if thing["POLICY"]:
             raise words.refuse("the table has a row access policy already")
-        thing["POLICY"] = policy
+        thing |= {"POLICY": policy, "POLICY_ON": [column]}
         return None
 
     def _grant(self, words: Words) -> None:
         self._granting(words, "TO", set.add)
 
     def _revoke(self, words: Words) -> None:
-        self._granting(words, "FROM", set.discard)
+        if words.has("GRANT OPTION FOR"):
+            kept, self.grants = self.grants, self.options
+            self._granting(words, "FROM", set.remove)
+            self.grants = kept
+            return
+        self._granting(words, "FROM", set.remove)
 
     def _granting(self, words: Words, to: str, change: Callable[[set[Any], Any], None]) -> None:
         if words.has("ROLE"):
@@ -473,10 +494,14 @@ class StandIn:
                 for name in (each for each in self.things[kind] if each.startswith(schema + ".")):
                     change(self.grants, (privilege, kind, name, role))
             return
-        kind = self._kind(words)
-        name = words.name()
-        self.things[kind][name]
-        change(self.grants, (privilege, kind, name, self._grantee(words, to, privilege, kind)))
+        kind = "ACCOUNT" if words.has("ACCOUNT") else self._kind(words)
+        name = "XY12345" if kind == "ACCOUNT" else words.name()
+        if kind != "ACCOUNT":
+            self.things[kind][name]
+        grant = (privilege, kind, name, self._grantee(words, to, privilege, kind))
+        change(self.grants, grant)
+        if words.has("WITH GRANT OPTION"):
+            self.options.add(grant)
 
     def _grantee(self, words: Words, to: str, privilege: str, kind: str) -> str:
         words.take(to, "ROLE")
@@ -542,16 +567,24 @@ class StandIn:
         return answer
 
     def _policy_references(self, arguments: list[str], by_name: bool) -> list[Row]:
-        if not by_name:
-            assert arguments[1].upper() == "TAG"
-            return [_policy_of(policy) for policy in self.things["TAG"][arguments[0].upper()]["POLICIES"]]
-        policy = arguments[0].upper()
-        self.things["ROW ACCESS POLICY"][policy]
-        return [
-            {**_policy_of(policy), **_path("ref_database_name ref_schema_name ref_entity_name", name)}
-            for name, table in self.things["TABLE"].items()
-            if table["POLICY"] and policy.endswith(table["POLICY"])
-        ]
+        if by_name:
+            policy = _kept(arguments[0])
+            self.things["ROW ACCESS POLICY"][policy]
+            tables = self.things["TABLE"].items()
+            return [row for name, table in tables for row in self._bound(name, table) if row["policy_path"] == policy]
+        name, domain = _kept(arguments[0]), arguments[1].upper()
+        if domain == "TABLE":
+            return self._bound(name, self.things["TABLE"][name])
+        assert domain == "TAG"
+        return [_policy_of(policy) for policy in self.things["TAG"][name]["POLICIES"]]
+
+    def _bound(self, name: str, table: Thing) -> list[Row]:
+        if not table["POLICY"]:
+            return []
+        policy = next(each for each in self.things["ROW ACCESS POLICY"] if each.endswith(table["POLICY"]))
+        row = {**_policy_of(policy), **_path("ref_database_name ref_schema_name ref_entity_name", name)}
+        columns = json.dumps(table["POLICY_ON"])
+        return [{**row, "policy_kind": "ROW_ACCESS_POLICY", "ref_arg_column_names": columns, "policy_path": policy}]
 
     def _tag_references(self, arguments: list[str], _: bool) -> list[Row]:
         kind, name = arguments[1].upper(), arguments[0].upper()
@@ -559,7 +592,7 @@ class StandIn:
         return [self._tag_row(tag, value) for tag, value in self.tags.get((kind, name), {}).items()]
 
     def _tag_references_all_columns(self, arguments: list[str], _: bool) -> list[Row]:
-        table = arguments[0].upper()
+        table = _kept(arguments[0])
         return [
             {**self._tag_row(tag, value), "column_name": column, "level": "COLUMN"}
             for column in self.things["TABLE"][table]["COLUMNS"]
@@ -632,18 +665,43 @@ class StandIn:
             role = words.name()
             self.things["ROLE"][role]
             return [
-                {"role": r, "granted_to": kind, "grantee_name": name} for r, kind, name in self.role_grants if r == role
+                {"role": r, "granted_to": kind, "grantee_name": _written(name)}
+                for r, kind, name in self.role_grants
+                if r == role
+            ]
+        if words.has("TO USER"):
+            user = words.name()
+            self.things["USER"][user]
+            return [
+                {"role": _written(r), "granted_to": "USER", "grantee_name": user}
+                for r, kind, name in self.role_grants
+                if (kind, name) == ("USER", user)
             ]
         words.take("TO ROLE")
         role = words.name()
         self.things["ROLE"][role]
         rows = [
-            {"privilege": privilege, "granted_on": kind.replace(" ", "_"), "name": name, "grantee_name": grantee}
-            for privilege, kind, name, grantee in self.grants
-            if grantee == role
+            {
+                "privilege": grant[0],
+                "granted_on": grant[1].replace(" ", "_"),
+                "name": _written(grant[2]),
+                "grantee_name": _written(grant[3]),
+                "grant_option": str(grant in self.options).lower(),
+            }
+            for grant in self.grants
+            if grant[3] == role
         ]
         roles = [r for r, kind, name in self.role_grants if (kind, name) == ("ROLE", role)]
-        return rows + [{"privilege": "USAGE", "granted_on": "ROLE", "name": r, "grantee_name": role} for r in roles]
+        return rows + [
+            {
+                "privilege": "USAGE",
+                "granted_on": "ROLE",
+                "name": _written(r),
+                "grantee_name": role,
+                "grant_option": "false",
+            }
+            for r in roles
+        ]
 
     def _show_columns(self, words: Words) -> list[Row]:
         pattern = re.compile(re.escape(words.text().upper()).replace("_", ".").replace("%", ".*"))
@@ -680,7 +738,6 @@ def _user_properties(thing: Thing) -> dict[str, str]:
     digest = base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode() if key else ""
     roles = thing.get("DEFAULT_SECONDARY_ROLES")
     return {
-        "TYPE": thing.get("TYPE", "null"),
         "DEFAULT_ROLE": thing.get("DEFAULT_ROLE", "null"),
         "DEFAULT_WAREHOUSE": thing.get("DEFAULT_WAREHOUSE", "null"),
         "DEFAULT_SECONDARY_ROLES": json.dumps(["ALL"] if roles is None else roles),
@@ -695,6 +752,22 @@ def _plural(kind: str) -> str:
 
 def _path(names: str, path: str) -> Row:
     return dict(zip(names.split(), path.split("."), strict=True))
+
+
+def _kept(path: str) -> str:
+    """A path in an argument, as it is kept."""
+    parts = re.findall(r'"(?:[^"]|"")+"|[^."]+', path)
+    return ".".join(part[1:-1].replace('""', '"') if part.startswith('"') else part.upper() for part in parts)
+
+
+def _written(path: str) -> str:
+    """A path as SHOW GRANTS writes it, in quotes where it needs them; names here have no dots inside."""
+    parts = path.split(".")
+    return ".".join(part if re.fullmatch("[A-Z_][A-Z0-9_]*", part) else _quoted(part) for part in parts)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _policy_of(policy: str) -> Row:

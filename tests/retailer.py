@@ -63,7 +63,8 @@ def position(branch: int, category: str, units: float, value: float, **more: obj
     """A row of mart_inventory_status: listed, without any problem, unless it says so."""
     place = {"branch": branch, "article_number": 100, "category": category, "department": "MODE"}
     place |= {"as_of_on": AS_OF, "snapshot_on": AS_OF, "season": "W25", "supplier": "Alpha"}
-    amounts = {"stock_units": units, "stock_value": value, "daily_units": 0.0, "cost_364d": 0, "turnover": 0.0}
+    amounts = {"stock_units": units, "stock_value": value, "daily_units": 0.0, "cost_364d": 0}
+    amounts |= {"average_stock_value": None, "gross_profit_364d": 0, "days_covered": 365}
     problems = {"is_out_of_stock": False, "has_size_gap": False, "stockout_risk": "none"}
     values = {"old_stock_value": 0, "excess_stock_value": 0, "is_listed": True}
     return place | amounts | problems | values | more
@@ -128,17 +129,21 @@ RETAILERS: Mapping[str, Mapping[str, list[Row]]] = {
             stock(NOVEMBER_28, 1, "JACKEN", (5, 250)),
             stock(date(2025, 11, 30), 1, "JACKEN", (4, 200)),
             stock(date(2025, 11, 30), 2, "HOSEN", (2, 40), season="S24"),
+            stock(date(2025, 11, 30), 2, "SCHALS", (-1, -10), season="S24"),
             stock(AS_OF, 1, "JACKEN", (1, 50)),
         ],
         "mart_inventory_status": [
-            position(1, "JACKEN", 4, 200, daily_units=1.0, cost_364d=1000, turnover=4.0, stockout_risk="critical")
-            | {"has_size_gap": True},
-            position(2, "HOSEN", 200, 4000, daily_units=1.0, cost_364d=500, turnover=0.1, excess_stock_value=400)
-            | {"has_size_gap": True},
-            position(2, "JACKEN", 0, 0, daily_units=0.5, cost_364d=300, turnover=6.0, stockout_risk="out")
-            | {"is_out_of_stock": True},
-            position(1, "SCHALS", 10, 100, old_stock_value=100, season="S24"),
-            position(1, "HOSEN", -2, -40, cost_364d=20, turnover=None, is_listed=False),
+            position(
+                1, "JACKEN", 4, 200, daily_units=1.0, cost_364d=1000, average_stock_value=250, stockout_risk="critical"
+            )
+            | {"gross_profit_364d": 600, "has_size_gap": True},
+            position(2, "HOSEN", 200, 4000, daily_units=1.0, cost_364d=500, average_stock_value=5000)
+            | {"gross_profit_364d": 720, "excess_stock_value": 400, "has_size_gap": True},
+            position(2, "JACKEN", 0, 0, daily_units=0.5, cost_364d=300, average_stock_value=50, stockout_risk="out")
+            | {"gross_profit_364d": 300, "is_out_of_stock": True},
+            position(1, "SCHALS", 10, 100, old_stock_value=100, season="S24", average_stock_value=120),
+            position(1, "HOSEN", -2, -40, cost_364d=20, average_stock_value=-20, is_listed=False)
+            | {"gross_profit_364d": 7},
         ],
         "mart_product_performance": [
             article(1, "JACKEN", ("A", "X", "medium"), (2000, 900, 1.5)),
@@ -177,7 +182,10 @@ RETAILERS: Mapping[str, Mapping[str, list[Row]]] = {
             day(NOVEMBER_11, 1, 30, (30, 10)),
         ],
         "fct_stock_daily": [stock(date(2025, 11, 30), 1, "HAMMER", (9, 36))],
-        "mart_inventory_status": [position(1, "HAMMER", 9, 36, daily_units=0.5, cost_364d=100, turnover=2.0)],
+        "mart_inventory_status": [
+            position(1, "HAMMER", 9, 36, daily_units=0.5, cost_364d=100, average_stock_value=250, days_covered=73)
+            | {"gross_profit_364d": 25}
+        ],
         "mart_product_performance": [article(1, "HAMMER", ("A", "Z", "slow"), (50, 25, 0.5))],
         "mart_customer_segments": [customer(7, "Loyal", 30)],
         "mart_supplier_performance": [supplier(1, "Gamma", 4, 1, 3)],

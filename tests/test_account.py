@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from mercurios.account import (
     PACKAGED,
     Item,
+    Live,
     Plan,
     apply,
     isolation_script,
@@ -25,12 +28,16 @@ from mercurios.account import (
     read_account,
     read_declaration,
     read_keys,
+    stop,
     stop_plan,
     undo_plan,
     wanted,
 )
 from mercurios.account.session import AccountSession
 from mercurios.errors import ConfigError, WarehouseError
+from mercurios.jobs.ingest import RAW_TABLES
+from mercurios.warehouse import BATCHES as BATCHES_TABLE
+from mercurios.warehouse import QUARANTINE
 from tests.account_double import StandIn
 
 TENANTS = ("north", "south")
@@ -111,6 +118,14 @@ def loading(account: StandIn) -> dict[str, Any]:
     return account.things["WAREHOUSE"]["LOADING"]
 
 
+def unprotected_by_another(account: StandIn) -> None:
+    everyone = "mercurios.governance.everyone"
+    account.rows(f"create row access policy {everyone} as (a varchar) returns boolean -> true")
+    account.rows(
+        f"create table mercurios.main.open (tenant_id varchar) with row access policy {everyone} on (tenant_id)"
+    )
+
+
 ISOLATION = "MERCURIOS.GOVERNANCE.TENANT_ISOLATION"
 STEPS = (
     "triggers on 75 percent do notify on 90 percent do notify on 100 percent do suspend on 110 percent do "
@@ -147,11 +162,11 @@ DRIFT: dict[str, tuple[Callable[[StandIn], object], list[str]]] = {
     ),
     "a step that suspends": (
         lambda a: a.things["RESOURCE MONITOR"]["LOADING"].update(SUSPEND=[]),
-        [f"alter resource monitor loading set {STEPS}"],
+        [f"alter resource monitor loading {STEPS}"],
     ),
     "a step that tells": (
         lambda a: a.things["RESOURCE MONITOR"]["TRANSFORM"].update(NOTIFY=[99]),
-        [f"alter resource monitor transform set {STEPS}"],
+        [f"alter resource monitor transform {STEPS}"],
     ),
     "the account's monitor": (
         lambda a: a.account.clear(),
@@ -271,6 +286,74 @@ DRIFT: dict[str, tuple[Callable[[StandIn], object], list[str]]] = {
         lambda a: a.things["TABLE"]["MERCURIOS.OPS.BATCHES"].update(POLICY=None),
         [f"alter table mercurios.ops.batches add row access policy {POLICY} on (tenant_id)"],
     ),
+    "a table with a policy that lets everyone in": (
+        unprotected_by_another,
+        [
+            "alter table mercurios.main.open drop row access policy mercurios.governance.everyone, "
+            f"add row access policy {POLICY} on (tenant_id)"
+        ],
+    ),
+    "a table whose policy looks at another column": (
+        lambda a: a.things["TABLE"]["MERCURIOS.RAW.PROHANDEL_SALE"].update(POLICY_ON=["ZIP_CODE"]),
+        [
+            f"alter table mercurios.raw.prohandel_sale drop row access policy {POLICY}, "
+            f"add row access policy {POLICY} on (tenant_id)"
+        ],
+    ),
+    "a table with an odd name, made by hand": (
+        lambda a: a.rows('create table mercurios.main."x; drop table y" (tenant_id varchar)'),
+        [f'alter table mercurios.main."x; drop table y" add row access policy {POLICY} on (tenant_id)'],
+    ),
+    "a privilege that a tenant was given": (
+        lambda a: a.rows("grant select on table mercurios.ops.batches to role tenant_north"),
+        ["revoke select on table mercurios.ops.batches from role tenant_north"],
+    ),
+    "a role of all tenants that a tenant was given": (
+        lambda a: a.rows("grant role transformer to role tenant_north"),
+        ["revoke role transformer from role tenant_north"],
+    ),
+    "another tenant's role": (
+        lambda a: a.rows("grant role tenant_south to role tenant_north"),
+        ["revoke role tenant_south from role tenant_north"],
+    ),
+    "a loader that reads marts": (
+        lambda a: a.rows("grant select on future tables in schema mercurios.marts to role loader"),
+        ["revoke select on future tables in schema mercurios.marts from role loader"],
+    ),
+    "a service user that administers": (
+        lambda a: a.rows("grant role accountadmin to user loader"),
+        ["revoke role accountadmin from user loader"],
+    ),
+    "a service user with the role of another": (
+        lambda a: a.rows("grant role transformer to user loader"),
+        ["revoke role transformer from user loader"],
+    ),
+    "what everybody was given": (
+        lambda a: (
+            a.rows("grant usage on schema mercurios.governance to role public"),
+            a.rows("grant usage on database snowflake to role public"),
+        ),
+        ["revoke usage on schema mercurios.governance from role public"],
+    ),
+    "what everybody will be given": (
+        lambda a: a.rows("grant select on future views in schema mercurios.costs to role public"),
+        ["revoke select on future views in schema mercurios.costs from role public"],
+    ),
+    "a privilege on the account": (
+        lambda a: a.rows("grant monitor usage on account to role operator"),
+        ["revoke monitor usage on account from role operator"],
+    ),
+    "a privilege that may be passed on": (
+        lambda a: a.rows("grant usage on warehouse analytics to role analyst with grant option"),
+        ["revoke grant option for usage on warehouse analytics from role analyst"],
+    ),
+    "a privilege on an odd name": (
+        lambda a: (
+            a.rows('create schema mercurios."Odd; drop"'),
+            a.rows('grant usage on schema mercurios."Odd; drop" to role analyst'),
+        ),
+        ['revoke usage on schema mercurios."Odd; drop" from role analyst'],
+    ),
     "a personal column without its tag": (
         lambda a: a.tags.pop(("COLUMN", "MERCURIOS.RAW.PROHANDEL_SALE.ZIP_CODE")),
         [
@@ -351,9 +434,9 @@ def test_what_is_not_declared_is_listed_and_left_alone_unless_asked(items: tuple
         "create schema mercurios.tests comment = 'x'",
         "create role tenant_gone comment = 'x'",
         "create user jane type = person",
+        "create role team comment = 'x'",
         "grant role analyst to user jane",
-        "grant select on table mercurios.ops.batches to role reader",
-        "grant role sysadmin to role loader",
+        "grant role analyst to role team",
         "grant role loader to user jane",
         "create view mercurios.costs.mine as select 1 as one",
         "insert into mercurios.governance.tenants (tenant, role_name, warehouse_name, budget_credits) "
@@ -365,11 +448,11 @@ def test_what_is_not_declared_is_listed_and_left_alone_unless_asked(items: tuple
     assert plan.statements == ()
     assert plan.unmanaged == (
         "database scratch",
+        "grant role analyst to role team",
         "grant role analyst to user jane",
         "grant role loader to user jane",
-        "grant role sysadmin to role loader",
-        "grant select on table mercurios.ops.batches to role reader",
         'role "Odd Role"',
+        "role team",
         "role tenant_gone",
         "schema mercurios.tests",
         "tenant mercurios.governance.tenants.gone",
@@ -379,8 +462,7 @@ def test_what_is_not_declared_is_listed_and_left_alone_unless_asked(items: tuple
     assert "-- not declared, left alone: warehouse bigone" in plan.text
     pruning = planned(account, items, prune=True)
     assert sql(pruning) == [
-        "revoke role sysadmin from role loader",
-        "revoke select on table mercurios.ops.batches from role reader",
+        "revoke role analyst from role team",
         "drop view mercurios.costs.mine",
         "delete from mercurios.governance.tenants where tenant = 'gone'",
         "drop role tenant_gone",
@@ -390,6 +472,94 @@ def test_what_is_not_declared_is_listed_and_left_alone_unless_asked(items: tuple
     assert after.statements == ()
     assert "BIGONE" in account.things["WAREHOUSE"]
     assert "database scratch" in after.unmanaged
+
+
+def test_a_plan_can_be_run_as_it_is_whatever_names_somebody_chose(items: tuple[Item, ...]) -> None:
+    """Whoever may create a table chooses its name: none gets out of its comment or its quotes."""
+    account = finished(items)
+    name = '"x\n; drop database mercurios; --\x1b[2J"'
+    account.rows(f"create table mercurios.main.{name} (tenant_id varchar)")
+    account.rows(f"create role {name} comment = 'x'")
+    account.rows(f"create view mercurios.costs.{name} as select 1 as one")
+    plan = planned(account, items, prune=True)
+    lines = plan.text.splitlines()
+    assert '-- not declared, left alone: role "x ; drop database mercurios; --?[2J"' in lines
+    assert sql(plan)[0].startswith("alter table mercurios.main.")
+    code = [tree for tree in sqlglot.parse(plan.text, dialect="snowflake") if not isinstance(tree, exp.Semicolon)]
+    assert len(code) == len(plan.statements) == 2
+    assert all(line.isprintable() for line in lines)
+    apply(plan, account)
+    assert sql(planned(account, items, prune=True)) == []
+
+
+def test_what_is_personal_and_no_text_is_told(items: tuple[Item, ...]) -> None:
+    account = finished(items)
+    account.rows(
+        f"create table mercurios.raw.odd (tenant_id varchar, zip_code bigint) with row access policy {POLICY} "
+        "on (tenant_id)"
+    )
+    plan = planned(account, items)
+    assert not [each for each in sql(plan) if "set tag" in each]
+    (note,) = plan.notes
+    assert note.startswith("personal column mercurios.raw.odd.zip_code is no text")
+
+
+def test_a_privilege_on_an_overloaded_name_is_told_and_left(items: tuple[Item, ...]) -> None:
+    live = read_account(account := finished(items), DECLARATION, items)
+    by_hand = Item("grant", 'usage on function mercurios.raw."F(A VARCHAR):NUMBER" to role loader')
+    plan = make_plan(DECLARATION, items, Live({**live.items, by_hand.key: by_hand}, live.tables), prune=True)
+    assert by_hand.name not in "".join(sql(plan))
+    assert str(by_hand) in plan.unmanaged
+    assert sql(planned(account, items)) == []
+
+
+def test_a_budget_of_nobody_is_told(items: tuple[Item, ...]) -> None:
+    tenants = DECLARATION.tenants.model_copy(update={"budgets": {"nroth": 20}})
+    declaration = DECLARATION.model_copy(update={"tenants": tenants})
+    plan = make_plan(declaration, items, read_account(finished(items), declaration, items))
+    assert plan.notes == ("tenants.budgets names nroth, which is no tenant",)
+
+
+def test_an_account_that_answers_otherwise_is_told_and_nothing_done(items: tuple[Item, ...]) -> None:
+    class Newer(StandIn):
+        def rows(self, statement: str) -> Any:
+            rows = super().rows(statement)
+            hidden = {"show resource monitors": "suspend_immediately_at", "show warehouses": "size"}.get(statement, "")
+            return [{name: value for name, value in row.items() if name != hidden} for row in rows]
+
+    account = Newer()
+    apply(make_plan(DECLARATION, items, Live({})), account)
+    with pytest.raises(WarehouseError, match=r"otherwise than documented \(KeyError: 'suspend_immediately_at'\)"):
+        planned(account, items)
+
+
+def test_nothing_has_to_be_declared_of_what_is_optional(tmp_path: Path) -> None:
+    content = yaml.safe_load(PACKAGED.read_text())
+    roles = {"reader": content["roles"]["reader"]}
+    small = read_declaration(declared(tmp_path, users={}, roles=roles, warehouses={}))
+    account, some = StandIn(), wanted(small, (), {})
+    plan = make_plan(small, some, read_account(account, small, some))
+    apply(plan, account)
+    with pytest.raises(WarehouseError, match="no declared warehouse resumes"):
+        read_account(account, small, some)
+
+
+def test_a_role_that_unloads_may_use_the_stage(tmp_path: Path) -> None:
+    roles = yaml.safe_load(PACKAGED.read_text())["roles"]
+    roles["exporter"]["unloads"] = ["lakes.unloaded"]
+    with pytest.raises(ConfigError, match="schema lakes is used and not declared"):
+        read_declaration(declared(tmp_path, roles=roles))
+    roles["exporter"]["unloads"] = ["main.unloaded"]
+    grants = {item.name for item in wanted(read_declaration(declared(tmp_path, roles=roles)), (), {})}
+    assert {
+        "usage on stage mercurios.main.unloaded to role exporter",
+        "usage on schema mercurios.main to role exporter",
+    } <= grants
+
+
+def test_every_personal_column_is_one_that_is_loaded() -> None:
+    names = {name for table in (*RAW_TABLES, BATCHES_TABLE, QUARANTINE) for name in table.columns.names}
+    assert set(DECLARATION.personal.columns) <= names
 
 
 def test_an_apply_that_broke_off_is_taken_up_again(items: tuple[Item, ...]) -> None:
@@ -449,6 +619,33 @@ def test_the_emergency_stop_and_its_undoing(items: tuple[Item, ...]) -> None:
     assert not account.things["WAREHOUSE"]["BIGONE"]["AUTO_RESUME"]
 
 
+def test_a_stop_goes_on_after_what_fails_and_tells_what_would_not_stop(items: tuple[Item, ...]) -> None:
+    class Stubborn(StandIn):
+        locked = "ALTER WAREHOUSE NOBODY"
+
+        def rows(self, statement: str) -> Any:
+            if statement == "alter warehouse api suspend":
+                self.things["WAREHOUSE"]["API"]["STATE"] = "SUSPENDED"  # it went to sleep a moment before
+            if statement.upper().startswith(self.locked):
+                raise WarehouseError("not yours")
+            return super().rows(statement)
+
+    account = Stubborn()
+    apply(make_plan(DECLARATION, items, Live({})), account)
+    for each in account.things["WAREHOUSE"].values():
+        each["STATE"] = "STARTED"
+    plan, _ = stop_plan(account)
+    done: list[str] = []
+    assert stop(account, plan, lambda statement: done.append(statement.sql)) == ()
+    assert "alter warehouse api suspend" not in done
+    apply(undo_plan(account, DECLARATION), account)
+    account.locked = "ALTER WAREHOUSE LOADING"
+    plan, _ = stop_plan(account)
+    told = stop(account, plan, lambda _: None)
+    assert told == ("alter warehouse loading set auto_resume = false: not yours",)
+    assert not account.things["WAREHOUSE"]["TENANT_SOUTH"]["AUTO_RESUME"]
+
+
 def test_the_isolation_script_asks_for_every_table_and_role() -> None:
     tables = ("mercurios.marts.fct_sale_lines", "mercurios.raw.prohandel_sale")
     script = isolation_script(DECLARATION, TENANTS, tables)
@@ -457,8 +654,11 @@ def test_the_isolation_script_asks_for_every_table_and_role() -> None:
             assert f"policy_context(current_role => '{role}') as\nselect\n    '{table}' as table_name" in script
     assert "checked.tenant_id is distinct from 'north'" in script
     assert script.count("execute using") == 8
-    with pytest.raises(ConfigError, match="plain lower case"):
-        isolation_script(DECLARATION, TENANTS, ['mercurios.raw."; drop table x"'])
+    odd = 'mercurios.raw."; drop table ""x"'
+    assert f"'{odd}' as table_name" in isolation_script(DECLARATION, TENANTS, [odd])
+    for wrong in ("mercurios.raw.x; drop table y", 'mercurios.raw."x"; drop table "y"', "mercurios.Raw.x", ""):
+        with pytest.raises(ConfigError, match="expected names as the account has them"):
+            isolation_script(DECLARATION, TENANTS, [wrong])
 
 
 # -- what is refused
@@ -535,8 +735,14 @@ def test_texts_are_quoted(tmp_path: Path) -> None:
 
 
 def test_budgets_that_do_not_fit_are_told() -> None:
-    with pytest.raises(ConfigError, match="may spend 600 credits a month, the account stops at 150"):
-        wanted(DECLARATION, tuple(f"t{number}" for number in range(50)), {})
+    """What is declared has room for five tenants; the sixth is refused with what to write."""
+    five, six = (tuple(f"t{number}" for number in range(count)) for count in (5, 6))
+    assert len([item for item in wanted(DECLARATION, five, {}) if item.kind == "tenant"]) == 5
+    with pytest.raises(ConfigError) as told:
+        wanted(DECLARATION, six, {})
+    for part in ("10 too few", "warehouses may spend 100, the 6 tenants 60", "write account_credits: 160 or more"):
+        assert part in str(told.value)
+    wanted(DECLARATION.model_copy(update={"account_credits": 160}), six, {})
 
 
 @pytest.mark.parametrize(
@@ -627,6 +833,7 @@ def test_the_commands(command: Callable[..., tuple[int, str]], tmp_path: Path) -
     assert (tmp_path / "isolation.sql").read_text().startswith("-- Isolation of tenants")
     code, output = command("stop", "--yes")
     assert code == 0
+    assert output.index("these statements undo exactly this") < output.index("done: ")
     assert "alter warehouse loading set auto_resume = true;" in output
     assert command("stop", "--undo", "--yes")[0] == 0
     assert command("apply", "--yes")[0] == 0

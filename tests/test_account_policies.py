@@ -15,7 +15,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from sqlglot import exp
 
 from mercurios.account import read_declaration, wanted
-from mercurios.errors import WarehouseError
+from mercurios.errors import TransformFailed, WarehouseError
 from mercurios.jobs.ingest import RAW_TABLES
 from mercurios.transformation import run_dbt
 from mercurios.warehouse import BATCHES, QUARANTINE
@@ -145,6 +145,39 @@ def test_dbt_binds_the_policy_of_tables_increments_and_snapshots(
         assert with_tenants(warehouse) >= {"marts.sold", "marts.added", "snapshots.history"}
     names = [name for name, _ in created(log)]
     assert [names.count(name) for name in ("marts.sold", "marts.added", "snapshots.history")] == [2, 1, 1]
+
+
+MERGED = "{{ config(materialized='incremental', unique_key=['tenant_id', 'id']) }} select * from {{ ref('sold') }}"
+
+
+def test_what_dbt_works_in_meanwhile_is_its_sessions_own(emulator: Emulator, log: list[str], tmp_path: Path) -> None:
+    """Increments and snapshots are computed into tables and views named `__dbt_tmp`, which no other session sees."""
+    project, files = tmp_path / "project", {**SMALL_PROJECT, "models/merged.sql": MERGED}
+    for name, content in {**files, "profiles.yml": (DBT / "profiles.yml").read_text()}.items():
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    target = snowflake_target(emulator, "MEANWHILE")
+    run_dbt(project, target, tmp_path / "state", command=("build",))
+    log.clear()
+    run_dbt(project, target, tmp_path / "state", command=("run", "--select", "added"))
+    for command in (("run", "--select", "merged"), ("snapshot",)):
+        with pytest.raises(TransformFailed, match="Ambiguous reference to column name"):  # the emulator cannot merge
+            run_dbt(project, target, tmp_path / "state", command=command)
+    made = [" ".join(each.lower().replace('"', "").split()) for each in log if "create" in each.lower()]
+    assert [each.partition(" as (")[0].partition(" with row")[0] for each in made] == [
+        "create or replace temporary table meanwhile.marts.added__dbt_tmp",
+        "create or replace temporary view meanwhile.marts.merged__dbt_tmp",
+        "create or replace temporary table meanwhile.snapshots.history__dbt_tmp",
+    ]
+
+
+def test_a_table_that_only_has_no_fail_safe_is_no_temporary_one() -> None:
+    """dbt can be told to compute increments into transient tables, which others see: that would be found."""
+    statements = [
+        f"create or replace {kind} table a.marts.x as (select 1 as id)" for kind in ("transient", "temporary")
+    ]
+    assert [name for name, tree in created(statements) if policy(tree) is None] == ["marts.x"]
 
 
 def test_dbt_creates_every_table_with_its_policy(emulator: Emulator, log: list[str], tmp_path: Path) -> None:

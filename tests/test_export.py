@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mercurios.jobs.builds import recorded, require_build
 from mercurios.jobs.transform import transform
 from mercurios.lake import day_column
 from mercurios.tables import TABLES
-from mercurios.transformation import DbtResult
+from mercurios.transformation import FROM_SCRATCH, DbtResult
 from mercurios.warehouse import Extract
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.moves import SMALL, Shop, any_shop, good, move, shop, small, table, told
@@ -179,6 +180,12 @@ def test_a_tenant_that_is_no_more_is_dropped(shop: Shop) -> None:
 # --- only whole builds -----------------------------------------------------------------------------------------------
 
 
+def test_the_last_month_that_there_is_does_not_stop_an_export(any_shop: Shop) -> None:
+    any_shop.insert("fct_moves", move("north", 7, "9999-12-31"), move("north", 8, "0001-01-01"))
+    any_shop.export()
+    assert any_shop.rows("fct_moves") == any_shop.in_warehouse("fct_moves")
+
+
 def test_marts_that_nobody_built_are_not_published(any_shop: Shop) -> None:
     with pytest.raises(TransformFailed, match="mercurios transform"):
         any_shop.export(is_built=False)
@@ -190,7 +197,7 @@ def test_marts_of_a_build_that_failed_are_not_published(shop: Shop) -> None:
     good_one = shop.export().release
     place = f"duckdb:///{shop.folder}/w.duckdb"
 
-    def build() -> DbtResult:
+    def build(built_by: str) -> DbtResult:
         with DuckDBWarehouse.open(place) as warehouse:
             warehouse.run("insert into marts.dim_goods values ('north', 2, 'half')")
         raise TransformFailed("a test failed")
@@ -204,28 +211,42 @@ def test_marts_of_a_build_that_failed_are_not_published(shop: Shop) -> None:
     assert shop.export(is_built=False).rows["dim_goods"] == 3
 
 
-def test_of_two_builds_at_once_only_the_one_that_began_last_can_be_whole(shop: Shop) -> None:
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_builds_at_once_none_is_whole_and_the_next_begins_from_scratch(
+    shop: Shop, order: tuple[int, int]
+) -> None:
     def opened() -> DuckDBWarehouse:
         return DuckDBWarehouse.open(f"duckdb:///{shop.folder}/w.duckdb")
 
-    first, second = recorded(opened), recorded(opened)
-    first.__enter__()
-    build_id = second.__enter__()
-    with pytest.raises(TransformFailed, match="another build"):
-        first.__exit__(None, None, None)
-    with pytest.raises(TransformFailed, match="still running"):
-        require_build(shop.warehouse)
-    second.__exit__(None, None, None)
-    assert require_build(shop.warehouse) == build_id
+    builds = [recorded(opened), recorded(opened)]
+    for build in builds:
+        build.__enter__().project = "one"
+    with suppress(TransformFailed):  # of the two the one that began last may end first, and cannot know of the other
+        builds[order[0]].__exit__(None, None, None)
+    with pytest.raises(TransformFailed, match=r"at the same time.*from scratch"):
+        builds[order[1]].__exit__(None, None, None)
+    for _ in range(2):  # a build that fails changes nothing of that
+        with pytest.raises(TransformFailed, match="did not end well"):
+            require_build(shop.warehouse)
+        third = recorded(opened)
+        assert third.__enter__().built_by == FROM_SCRATCH
+        third.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    with recorded(opened) as build:
+        build.project = "one"
+    assert require_build(shop.warehouse) == build.build_id
 
-    outer = recorded(opened)
-    outer.__enter__()
-    with recorded(opened):
-        pass
-    with pytest.raises(TransformFailed, match="another build"):
-        outer.__exit__(None, None, None)
-    with pytest.raises(TransformFailed, match="did not end well"):
-        require_build(shop.warehouse)
+
+def test_a_build_knows_the_project_of_the_one_before_it_where_that_is_whole(shop: Shop) -> None:
+    def opened() -> DuckDBWarehouse:
+        return DuckDBWarehouse.open(f"duckdb:///{shop.folder}/w.duckdb")
+
+    with recorded(opened) as build:
+        build.project = "one"
+    broken = recorded(opened)
+    assert broken.__enter__().built_by == "one"
+    broken.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    with recorded(opened) as build:
+        assert build.built_by == ""
 
 
 def test_marts_that_are_built_anew_meanwhile_are_not_published(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def test_the_statement_is_snowflakes_and_binds_what_is_not_a_name() -> None:
     types = TYPES | {pa.date32(): "date", MONEY: "number(18, 2)"}
     target = Target("@lake.files/lake/fct_sales/data/", "unloaded-1", types)
     statement, parameters = unload(extract, pa.Table.from_pylist(rows, schema=CONTENTS), target)
-    assert parameters == ["north", date(2025, 12, 1), date(2026, 1, 1), "north"]
+    assert parameters == ["north", date(2025, 12, 1), date(2025, 12, 31), "north"]
     assert statement.count("?") == 4
     assert 'cast(sale_id as bigint) as "sale_id"' in statement
     [parsed] = sqlglot.parse(statement.replace("?", "null"), dialect="snowflake")

@@ -1,5 +1,6 @@
 """The law of incremental builds: after whatever came, changed and went they hold what a full refresh holds."""
 
+import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ import pytest
 from mercurios.config import ROOT
 from mercurios.errors import TransformFailed
 from mercurios.jobs.ingest import RAW_TABLES
-from mercurios.transformation import DbtResult, run_dbt, target_for
+from mercurios.jobs.transform import transform
+from mercurios.transformation import DbtResult, build_command, run_dbt, target_for
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.changing_till import Shop, morning
 
 DBT = ROOT / "dbt"
-MODELS = ("+int_articles_built", "+int_as_of", "+dim_articles", "+dim_customers", "+dim_branches")
+MODELS = ("+int_articles_built", "+int_as_of", "+dim_articles", "+dim_customers", "+dim_branches", "+mart_data_quality")
+MODELS_AND_SEEDS = ("build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 OF_THE_RUN = ("int_batches", "int_changed", "int_touched", "int_replaced", "int_articles_built")
 
 
@@ -32,20 +35,28 @@ class Place:
 
     def build(self, *more: str, select: tuple[str, ...] = MODELS, file: str = "w") -> DbtResult:
         target = target_for(f"duckdb:///{self.folder}/{file}.duckdb")
-        return run_dbt(DBT, target, self.folder / f"dbt-{file}", command=("run", "--select", *select, *more))
+        return run_dbt(
+            DBT, target, self.folder / f"dbt-{file}", command=(*MODELS_AND_SEEDS, "--select", *select, *more)
+        )
 
     def build_anew(self) -> None:
         shutil.copy(self.folder / "w.duckdb", self.folder / "anew.duckdb")
         self.build("--full-refresh", file="anew")
 
     def tables(self, file: str = "w") -> Mapping[str, list[str]]:
-        """Rows of every table that dbt built, but of those that tell what a run did."""
+        """Rows of every table and view that dbt built, but of those that tell what a run did."""
         with duckdb.connect(str(self.folder / f"{file}.duckdb"), read_only=True) as connection:
             found = connection.execute(
-                "select schema_name, table_name from duckdb_tables() where schema_name in ('marts', 'intermediate')"
+                "select table_schema, table_name from information_schema.tables "
+                "where table_schema in ('marts', 'intermediate')"
             ).fetchall()
-            names = [f"{schema}.{table}" for schema, table in found if not table.startswith(OF_THE_RUN)]
+            names = [f'{schema}."{table}"' for schema, table in found if not table.startswith(OF_THE_RUN)]
             return {name: sorted(map(str, connection.execute(f"from {name}").fetchall())) for name in sorted(names)}
+
+    def attributes(self, file: str) -> list[tuple[object, ...]]:
+        """What lines are known to carry; of an article that has left, as it was."""
+        with duckdb.connect(str(self.folder / f"{file}.duckdb"), read_only=True) as connection:
+            return connection.execute("from intermediate.int_articles_built").fetchall()
 
     def lines(self, query: str) -> list[tuple[object, ...]]:
         with duckdb.connect(str(self.folder / "w.duckdb"), read_only=True) as connection:
@@ -73,6 +84,7 @@ def assert_as_if_anew(place: Place) -> None:
     assert built.keys() == anew.keys()
     for name, rows in anew.items():
         assert built[name] == rows, name
+    assert set(place.attributes("anew")) <= set(place.attributes("w"))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -109,6 +121,61 @@ def test_a_tenant_that_is_removed_takes_its_facts_along_and_may_come_back(place:
         Shop("south", 8).read(warehouse, morning(0))
     place.build()
     assert_as_if_anew(place)
+
+
+def test_rows_that_came_without_a_batch_stay_when_the_first_batch_comes(place: Place) -> None:
+    shops = [Shop("north", 21), Shop("south", 22)]
+    with place.open() as warehouse:
+        for shop in shops:
+            shop.read(warehouse, morning(0))
+        warehouse.run("delete from ops.batches where tenant_id = 'north'")
+    place.build()
+    shops[0].trade()
+    with place.open() as warehouse:
+        shops[0].read(warehouse, morning(1))
+    place.build()
+    assert_as_if_anew(place)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_may_be_killed_between_any_two_models(place: Place, seed: int) -> None:
+    chance, shop = random.Random(seed), Shop("north", seed)
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(0))
+    order = [node.name for node in place.build().models]
+    for number in (1, 2):
+        shop.trade()
+        shop.change_masters()
+        with place.open() as warehouse:
+            shop.read(warehouse, morning(number))
+        place.build(select=tuple(order[: chance.randrange(2, len(order))]))
+    place.build()
+    assert_as_if_anew(place)
+
+
+def test_what_is_wrong_in_the_marts_fails_a_night_and_is_mended_from_scratch(place: Place) -> None:
+    def night(*, from_scratch: bool = False) -> set[str]:
+        target = target_for(f"duckdb:///{place.folder}/w.duckdb")
+        report = transform(
+            lambda by: run_dbt(DBT, target, place.folder / "dbt-w", command=build_command(DBT, by)),
+            place.open,
+            from_scratch=from_scratch,
+        )
+        return {node.name for node in report.nodes}
+
+    shop = Shop("north", 31)
+    with place.open() as warehouse:
+        shop.read(warehouse, morning(0))
+    first = night()
+    lines = place.lines("select count(*), sum(gross_amount) from marts.fct_sale_lines")
+    with duckdb.connect(str(place.folder / "w.duckdb")) as connection:
+        connection.execute("insert into marts.fct_sale_lines from marts.fct_sale_lines limit 1")
+    with pytest.raises(TransformFailed, match=r"sales_add_up.*--from-scratch"):
+        night()
+    with pytest.raises(TransformFailed, match="sales_add_up"):
+        night()
+    assert night(from_scratch=True) == first
+    assert place.lines("select count(*), sum(gross_amount) from marts.fct_sale_lines") == lines
 
 
 def test_a_run_that_broke_off_is_made_up_for_by_the_next(place: Place) -> None:

@@ -39,19 +39,24 @@ VALUES: Mapping[str, tuple[Mapping[str, Any], float, float]] = {
     "gross_profit": (NOVEMBER, 82.0, 18.0),  # 170 - (100 + 20 - 50 + 18); south 30 - 12
     "gross_margin": (NOVEMBER, 82 / 170, 0.6),
     "active_customers": (NOVEMBER, 2, 1),  # 7 and 8
-    "stock_value": (NOVEMBER, 240.0, 36.0),  # 200 + 40 on the 30th; the 28th and December do not count
+    "stock_value": (NOVEMBER, 230.0, 36.0),  # 200 + 40 - 10 on the 30th; the 28th and December do not count
     "return_rate": (NOVEMBER, 1 / 3, 0.0),  # one jacket back, two jackets and one pair of trousers sold
     "units_per_receipt": (NOVEMBER, 3.0, 3.0),  # r5 alone: r6 is a return, r7 fuel
     "markup": (NOVEMBER, 2.99, 40 / 12),  # (299 - 149.50) ÷ (100 - 50); the trousers have no label
     "entry_margin": (NOVEMBER, 1 - 50 / (149.5 / 1.19), 0.7),  # label net 149.50 ÷ 1.19; south (40 - 12) ÷ 40
-    "stock_units": (NOVEMBER, 6.0, 9.0),  # 4 + 2
-    "sell_through": (NOVEMBER, 0.25, 0.25),  # 2 ÷ (2 + 6); south 3 ÷ (3 + 9)
-    # average stock: 1000 ÷ 4 + 500 ÷ 0.1 + 300 ÷ 6 + the scarves' 100 = 5400; what never had stock is not in it
-    "stock_turnover": (NOW, 1800 / 5400, 2.0),
-    "days_in_stock": (NOW, 1095.0, 182.5),  # 365 × 3, 365 ÷ 2
+    "stock_units": (NOVEMBER, 5.0, 9.0),  # 4 + 2 - 1
+    "sell_through": (
+        NOVEMBER,
+        0.25,
+        0.25,
+    ),  # 2 ÷ (2 + 4 + 2), the scarf booked below nothing as none; south 3 ÷ (3 + 9)
+    # average stock: 250 + 5000 + 50 + the unsold scarves' 120 = 5420; below nothing is not in it. South sold 100 of 250
+    # in 73 days, five times that in a year.
+    "stock_turnover": (NOW, 1800 / 5420, 2.0),
+    "days_in_stock": (NOW, 365 * 5420 / 1800, 182.5),
     "days_of_supply": (NOW, 85.6, 18.0),  # 4 + 200 + 10 ÷ (1 + 1 + 0.5), the -2 as none; south 9 ÷ 0.5
     "weeks_of_supply": (NOW, 85.6 / 7, 18 / 7),
-    "gmroi": (NOW, 0.3, 0.5),  # (900 + 720) ÷ 5400; south 25 ÷ (100 ÷ 2)
+    "gmroi": (NOW, 1620 / 5420, 0.5),  # (600 + 720 + 300) ÷ 5420; south 25 × 5 ÷ 250
     "out_of_stock_rate": (NOW, 0.25, 0.0),  # 1 of 4 listed
     "size_gap_rate": (NOW, 0.5, 0.0),  # 2 of 4 listed
     "aged_stock_share": (NOW, 100 / 4260, 0.0),  # 200 + 4000 + 100 - 40
@@ -192,7 +197,7 @@ def test_metrics_have_the_dimensions_all_their_parts_share(metrics: Metrics) -> 
     assert found["sell_through"] == places
     assert found["days_of_supply"] == (*places, "stockout_risk")
     assert found["articles"] == (*places[1:], "abc", "xyz", "velocity")
-    assert found["gmroi"] == places[1:]
+    assert found["gmroi"] == (*places, "stockout_risk")
     assert found["revenue_year_to_date_growth"] == ("branch",)
     assert found["like_for_like"] == ("branch",)
     assert found["segment_customers"] == ("segment",)
@@ -299,6 +304,51 @@ def test_a_comparison_needs_whole_steps_of_its_grains(metrics: Metrics, query: d
 
 def test_a_period_may_end_with_the_last_day_of_the_calendar(metrics: Metrics) -> None:
     assert metrics.rows("revenue_growth_year", grain="MONTH", start=date(2025, 11, 1), end=date.max)
+
+
+def test_seven_euros_become_nineteen_ninety_five(metrics: Metrics) -> None:
+    """A factor of 2.85 gross and a margin of 58.2 % net of 19 % VAT, whatever is knocked off the label afterwards."""
+    bought = {"sale_line_id": "a", "receipt_id": "a", "sold_on": date(2025, 11, 11), "quantity": 1, "cost_amount": 7}
+    sold = {"label_amount": 19.95, "gross_amount": 15.96, "labelled_gross_amount": 15.96, "net_amount": 13.4118}
+    few = {"few": RETAILERS["north"] | {"fct_sale_lines": [bought | sold]}}
+    query = MetricQuery(("markup", "entry_margin", "gross_margin", "discount_rate"), **NOVEMBER)
+    [figures] = run(metrics.layer, session_of("few", few), query).rows
+    assert figures == pytest.approx((2.85, 0.582, 1 - 7 / 13.4118, 0.2), abs=5e-4)
+
+
+def test_a_growth_from_less_than_nothing_is_none(metrics: Metrics) -> None:
+    """More came back in October 2024 and a year later than was sold: 50 after -100 is no growth of -150 %."""
+    days = {"2024-10-10": -100, "2025-10-10": -100, "2025-11-11": 50}
+    lines = [
+        {"sale_line_id": day, "receipt_id": day, "sold_on": date.fromisoformat(day), "gross_amount": gross}
+        for day, gross in days.items()
+    ]
+    branch_days = [
+        {"sold_on": date.fromisoformat(day), "branch": 1, "revenue": gross, "comparable_revenue": gross}
+        | {"comparable_revenue_last_year": -100}
+        for day, gross in days.items()
+    ]
+    tables = {"fct_sale_lines": lines, "mart_branch_performance": branch_days}
+    session = session_of("few", {"few": RETAILERS["north"] | tables})
+
+    def growth(name: str, **query: Any) -> object:
+        [[*_, figure]] = run(metrics.layer, session, MetricQuery((name,), **query)).rows
+        return figure
+
+    assert growth("revenue_growth_month", **BY_MONTH) is None
+    october = {"start": date(2025, 10, 1), "end": date(2025, 10, 31), "grain": "MONTH"}
+    assert growth("revenue_growth_year", **october) is None
+    on_the_day = {"start": date(2025, 10, 9), "end": date(2025, 10, 9), "grain": "DAY"}  # 364 days after
+    assert growth("revenue_growth_52_weeks", **on_the_day) is None
+    assert growth("revenue_year_to_date_growth", start=AS_OF, end=AS_OF, grain="DAY") is None
+    assert growth("like_for_like", **NOVEMBER) is None
+
+
+def test_a_sell_through_of_more_returns_than_goods_is_none(metrics: Metrics) -> None:
+    back = {"sale_line_id": "a", "receipt_id": "a", "sold_on": date(2025, 11, 11), "quantity": -8, "is_return": True}
+    few = {"few": RETAILERS["north"] | {"fct_sale_lines": [back | {"is_merchandise": True, "gross_amount": -8}]}}
+    november = MetricQuery(("units", "sell_through"), **NOVEMBER)
+    assert run(metrics.layer, session_of("few", few), november).rows == ((-8.0, None),)
 
 
 def test_months_of_any_length_are_compared_whole(metrics: Metrics) -> None:

@@ -114,7 +114,7 @@ BREAKING: Mapping[str, Mapping[str, Row]] = {
         "currency_is_the_tenants": {"currency_number": "CHF"},
         "line_is_unique": {"id": TWICE},
         "quantity_is_not_zero": {"quantity": 0.0, "label_price": 0.0},
-        "amounts_can_be_added_up": {"purchase_price": 1e11},
+        "amounts_can_be_added_up": {"purchase_price": 1e9},
         "amounts_are_plausible": {"quantity": 100_001.0, "label_price": 0.0},
         "price_has_the_sign_of_the_quantity": {"quantity": -2.0, "label_price": 0.0},
         "type_is_known": {"type": 4},

@@ -235,7 +235,7 @@ def test_an_expiry_that_breaks_off_is_finished_by_the_next(lake: Lake, tmp_path:
         lake.publish({"dim_customers": customers(north=[number])}, as_of=AS_OF)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mercurios.lake.expiry._drop", broken)
-        with pytest.raises(OSError, match="cut off"):
+        with pytest.raises(LakeError, match="did not get to its end"):
             lake.expire(STRICT, now=later())
     assert [release.id for release in lake.releases()] == ["r000003"]
     done = lake.expire(STRICT, now=later())
@@ -472,6 +472,46 @@ def test_many_readers_while_releases_come_and_go(lake: Lake, tmp_path: Path) -> 
     assert all("was expired" in text for text in gone)
 
 
+def test_tables_of_a_release_belong_together_whatever_goes_on_meanwhile(lake: Lake, tmp_path: Path) -> None:
+    """Every state names its number in both tables and both tenants; the first release is pinned and read as of then."""
+
+    def state(number: int) -> Mapping[str, pa.Table]:
+        named = tenants("north", "south")
+        names = pa.array([str(number)] * 2, named.schema.field("name").type)
+        own = customers(north=[number], south=[number + 1000])
+        return {"dim_customers": own, "dim_tenants": named.set_column(1, named.schema.field("name"), names)}
+
+    first = lake.publish(state(0), as_of=AS_OF)
+    stop, seen = threading.Event(), set[int]()
+
+    def look(tenant: str, offset: int) -> int:
+        own, asked = Lake.open(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/data"), 0
+        query = "select customer_number as n, name from marts.dim_customers join marts.dim_tenants using (tenant_id)"
+        while not stop.is_set():
+            with suppress(NoRelease):
+                session = open_session(own.reader(tenant, own.require_current()))
+                found = session.query(query).to_pylist()
+                assert [row["n"] - offset for row in found] == [int(row["name"]) for row in found]
+                seen.add(int(found[0]["name"]))
+                asked += 1
+            assert numbers(own, own.release(first.id), tenant) == [offset]
+        return asked
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look, "north", 0), pool.submit(look, "south", 1000)]
+        try:
+            for number in range(1, 7):
+                lake.publish(state(number), as_of=AS_OF)
+                if number % 3 == 0:
+                    lake.rollback(first.id)
+                lake.expire(Policy(2, 0, timedelta()), now=later(), pinned=[first.id])
+        finally:
+            stop.set()
+        assert all(each.result() > 2 for each in looking)
+    assert len(seen) > 1
+    assert [numbers(lake, first, tenant) for tenant in ("north", "south")] == [[0], [1000]]
+
+
 def test_of_two_publications_at_once_one_wins_and_the_other_can_be_run_again(lake: Lake, tmp_path: Path) -> None:
     lake.publish({"dim_customers": customers(north=[1], south=[1])}, as_of=AS_OF)
     meeting = threading.Barrier(2)
@@ -520,6 +560,7 @@ def test_an_expiry_in_the_middle_of_a_publication_disturbs_nothing(lake: Lake) -
 
 def test_a_lake_of_an_older_version_is_read_and_brought_up_to_date(shop: Shop) -> None:
     catalog = shop.lake._catalog
+    catalog.create_namespace("lake")
     old = catalog.create_table("lake.fct_moves", schema=SMALL["fct_moves"].schema)
     with old.update_spec() as spec:
         spec.add_identity("tenant_id")

@@ -1,18 +1,21 @@
 """Who may do what: every policy held against the keys that Iceberg writes, and against the calls that we make."""
 
 import json
+import traceback
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mercurios.lake import Lake
+from mercurios.errors import LakeError
+from mercurios.lake import Lake, Policy, Release
 from mercurios.storage import Place, Storage, read_declaration
 from mercurios.storage.desired import resources
 from mercurios.storage.policies import Names, bucket_statements, role_statements, tenant_statements
@@ -26,6 +29,7 @@ from tests.storage_account import (
     LAKE,
     POLICY,
     ROLE,
+    SECRET,
     TENANTS,
     URL,
     declared,
@@ -37,6 +41,7 @@ from tests.storage_account import (
 )
 
 NAMES = Names(read_declaration(), Place.parse(URL), ACCOUNT)
+AS_OF = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 BUCKET = "arn:aws:s3:::acme-lake"
 READS = ("s3:GetObject", "s3:GetObjectVersion")
 WRITES = ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:RestoreObject")
@@ -48,6 +53,9 @@ neighbours = st.one_of(
     tenant_ids.map(lambda one: (one, f"{one}2"[:32])),
     tenant_ids.map(lambda one: (f"{one}_x"[:32], one)),
 ).filter(lambda pair: pair[0] != pair[1])
+
+
+REGION = "eu-central-1"
 
 
 @pytest.fixture
@@ -251,6 +259,85 @@ def _iam_resource(name: str, params: dict[str, Any]) -> str:
         return str(params["PolicyArn"])
     kind, own = ("role", "RoleName") if "RoleName" in params else ("policy", "PolicyName")
     return f"arn:aws:iam::{ACCOUNT}:{kind}/mercurios-lake/{params[own]}"
+
+
+class Guard:
+    """Glue as the policy of somebody lets it be called; moto enforces none."""
+
+    def __init__(self, statements: list[Any]) -> None:
+        self.statements, self.called = statements, set[str]()
+
+    def lake(self, folder: Path) -> Lake:
+        lake = Lake.open("glue://", f"file://{folder}/prod", **{"glue.region": REGION})
+        lake._catalog.glue.meta.events.register("before-parameter-build.glue", self._check)  # type: ignore[attr-defined]
+        return lake
+
+    def _check(self, params: dict[str, Any], model: Any, **_: object) -> None:
+        here, action = f"arn:aws:glue:{REGION}:{ACCOUNT}", f"glue:{model.name}"
+        name = params.get("Name") or params.get("TableInput", {}).get("Name")
+        tables = [f"table/lake/{name or '*'}"] if "Table" in model.name else []
+        for resource in ("catalog", "database/lake", *tables):
+            if not allowed(self.statements, Request(action, f"{here}:{resource}")):
+                error = {"Code": "AccessDeniedException", "Message": f"{SECRET} may not {action}"}
+                raise ClientError({"Error": error}, model.name)
+        self.called.add(model.name)
+
+
+def customers(**numbers: int) -> pa.Table:
+    day = date(2026, 1, 1)
+    rows = [
+        {"tenant_id": t, "customer_number": n, "first_sold_on": day, "last_sold_on": day} for t, n in numbers.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=TABLES["dim_customers"].schema)
+
+
+def everything(lake: Lake, release: Release) -> list[list[int]]:
+    found = (lake.reader(tenant, release).table("dim_customers") for tenant in TENANTS)
+    return [rows["customer_number"].to_pylist() for rows in found]
+
+
+def test_roles_call_of_glue_what_their_policies_hold_and_no_more(account: None, tmp_path: Path) -> None:
+    glue = boto3.client("glue", REGION)
+    exporter, reader, tenant = Guard(role("exporter")), Guard(role("reader")), Guard(said("north"))
+    with pytest.raises(LakeError, match=r"mercurios lake apply.*policy of its role"):
+        exporter.lake(tmp_path).publish({"dim_customers": customers(north=1)}, as_of=AS_OF)
+    for guard in (reader, tenant):
+        assert guard.lake(tmp_path).current() is None
+        assert guard.called == {"GetTable"}
+    glue.create_database(DatabaseInput={"Name": "lake", "LocationUri": f"file://{tmp_path}/prod/lake"})
+
+    writing = exporter.lake(tmp_path)
+    first = writing.publish({"dim_customers": customers(north=1, north2=8)}, as_of=AS_OF, files={"a": b"1"})
+    writing.publish({"dim_customers": customers(north=2, north2=9)}, as_of=AS_OF)
+    back = writing.rollback(first.id)
+    far = datetime.now(UTC) + timedelta(minutes=1)
+    assert writing.expire(Policy(1, 0, timedelta()), now=far).releases == ("r000001", "r000002")
+    assert exporter.called == {action.removeprefix("glue:") for action in actions(role("exporter"), "glue")}
+
+    for guard in (reader, tenant):
+        lake = guard.lake(tmp_path)
+        assert (lake.require_current(), everything(lake, back), lake.read_file(back, "a")) == (back, [[1], [8]], b"1")
+        assert guard.called == {"GetTable"}
+        with pytest.raises(LakeError, match="policy of its role") as caught:
+            lake.publish({"dim_customers": customers(north=666)}, as_of=AS_OF)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert lake.expire(Policy(1, 0, timedelta()), now=far, dry_run=True).kept == 1
+        assert guard.called == {"GetTable", "GetTables", "GetDatabase"}
+    assert {table["Name"] for table in glue.get_tables(DatabaseName="lake")["TableList"]} == {
+        "dim_customers",
+        "releases",
+    }
+
+    trainer = Guard(role("trainer"))
+    with pytest.raises(LakeError, match=r"dim_customers.*policy of its role"):
+        trainer.lake(tmp_path).publish({"dim_customers": customers(north=666)}, as_of=AS_OF)
+    made = pa.Table.from_pylist([], schema=TABLES["recommendations"].schema)
+    after = trainer.lake(tmp_path).publish({"recommendations": made}, as_of=AS_OF, tenants=("north",))
+    assert (after.number, everything(writing, after)) == (4, [[1], [8]])
+
+
+def actions(statements: list[Any], service: str) -> set[str]:
+    return {action for one in statements for action in one["Action"] if action.startswith(f"{service}:")}
 
 
 def test_the_operators_policy_holds_every_call_and_no_permission_more(account: None, tmp_path: Path) -> None:

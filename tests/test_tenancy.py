@@ -143,6 +143,7 @@ def test_tenants_are_listed_and_an_unknown_one_is_named(tmp_path: Path) -> None:
         ("currency: EUR", "currency: euro", "ISO 4217"),
         ("Europe/Berlin", "Europe/Atlantis", "unknown time zone"),
         ("Europe/Berlin", "../../etc/passwd", "unknown time zone"),
+        ("Europe/Berlin", "localtime", "unknown time zone"),
         ("locale: de", "locale: fr", "expected de or en"),
         ("1: 0.19", "1: 19", "fractions"),
         ("1: 0.19", "1: .nan", "fractions"),

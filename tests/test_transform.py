@@ -21,9 +21,12 @@ from mercurios.jobs.transform import transform
 from mercurios.progress import show_with
 from mercurios.tables import MARTS, TABLES
 from mercurios.transformation import (
+    BUILD,
     BUILD_WITH_UNIT_TESTS,
+    FROM_SCRATCH,
     PARSE,
     DbtResult,
+    build_command,
     prefect_invoke,
     run_dbt,
     semantic_manifest,
@@ -263,6 +266,23 @@ def test_no_data_and_a_second_run_are_fine_and_models_count_as_progress(tmp_path
     assert (counter.labels, counter.amount) == (["transform models"], len(second.models))
 
 
+def test_what_the_project_alone_decides_is_not_built_again(built: Built) -> None:
+    before = built.rows("fct_sale_lines")
+    command = build_command(DBT, built.result.project)
+    again = run_dbt(DBT, target_for(built.url), built.state, command=command)
+    first, second = ({node.name for node in result.nodes} for result in (built.result, again))
+    assert second < first
+    assert {"stg_prohandel__sales", "public_holidays", "metricflow_time_spine"} <= first - second
+    assert {name for name in first - second if name.startswith(("fct_", "dim_", "mart_"))} == set()
+    assert {"sales_add_up", "rules_are_kept", "source_not_null_prohandel_tenant_vat_rates_rate"} <= second
+    assert built.rows("fct_sale_lines") == before
+
+
+def test_another_project_builds_everything() -> None:
+    assert build_command(DBT, "another") == build_command(DBT, "") == BUILD
+    assert build_command(DBT, FROM_SCRATCH) == (*BUILD, "--full-refresh")
+
+
 @pytest.mark.parametrize(
     ("table", "rows", "culprit"),
     [
@@ -362,7 +382,7 @@ def test_another_url_is_refused_without_repeating_it(url: str) -> None:
 
 
 def test_the_job_counts_the_marts_and_misses_what_is_not_there(built: Built, tmp_path: Path) -> None:
-    report = transform(lambda: built.result, lambda: DuckDBWarehouse.open(built.url))
+    report = transform(lambda _: built.result, lambda: DuckDBWarehouse.open(built.url))
     assert report.nodes == built.result.nodes
     assert list(report.rows) == list(MARTS)
     assert (
@@ -383,7 +403,7 @@ def test_the_job_counts_the_marts_and_misses_what_is_not_there(built: Built, tmp
         ("north", "sale_without_article", "n4: article 999")
     ]
     with pytest.raises(TransformFailed, match=r"did not build.*fct_sale_lines"):
-        transform(lambda: built.result, lambda: DuckDBWarehouse.open(f"duckdb:///{tmp_path}/empty.duckdb"))
+        transform(lambda _: built.result, lambda: DuckDBWarehouse.open(f"duckdb:///{tmp_path}/empty.duckdb"))
 
 
 def test_in_a_flow_models_are_task_runs_and_failures_keep_their_names(prefect_server: None, tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_a_second_day_on_snowflake_gives_what_duckdb_gives_from_scratch(emulator
     run_dbt(DBT, target, state)
     with emulator.open("DAYS") as warehouse:
         history(warehouse, there, reads=MORNINGS[1:])
-    run_dbt(DBT, target, state)
+    nightly = run_dbt(DBT, target, state)
+    assert {path.stem for path in (DBT / "tests").glob("*.sql")} <= {node.name for node in nightly.tests}
     with emulator.open("DAYS") as warehouse:
         changed, days = (warehouse.table(f"intermediate.{name}") for name in ("int_changed_lines", "int_changed_days"))
     assert 0 < changed.num_rows < sum(len(shop.lines) for shop in there)

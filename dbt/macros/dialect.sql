@@ -79,5 +79,10 @@
 
 {# The sum of quantities, the same in whatever order they are added. #}
 {% macro sum_pieces(quantity) -%}
+    cast(sum(cast({{ quantity }} as decimal(38, 6))) as double)
+{%- endmacro %}
+
+{# The same where each quantity is of one line and so fits half the digits. #}
+{% macro sum_pieces_of_lines(quantity) -%}
     cast(sum(cast({{ quantity }} as decimal(18, 6))) as double)
 {%- endmacro %}

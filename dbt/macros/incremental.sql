@@ -27,7 +27,7 @@
 {% macro start_anew_when_the_project_changed() -%}
     {% if execute and flags.WHICH in ['build', 'run'] and not flags.FULL_REFRESH and not is_of_this_project() %}
         {% for node in graph.nodes.values() if node.resource_type == 'model' and node.unique_id in selected_resources %}
-            {% if node.config.materialized == 'incremental' or node.name in ['int_batches_built', 'int_articles_built'] %}
+            {% if node.config.materialized == 'incremental' or node.name == 'int_batches_built' %}
                 {% do drop_relation_if_exists(as_built(node.name)) %}
             {% endif %}
         {% endfor %}

@@ -22,19 +22,51 @@
     case when {{ seconds }} between 0 and 86399 then {{ seconds }} else 0 end
 {%- endmacro %}
 
-{# A number that no till means, one that a sum cannot take, counts as 0; `amounts_are_countable` tells of them. #}
-{% macro countable(number, most) -%}
-    case when abs({{ number }}) < {{ most }} then {{ number }} when {{ number }} is not null then 0 end
+{# What no till means: a hundred thousand such numbers still add up to what fits the decimals of a sum. #}
+{% macro least_uncountable() -%}
+    1e9
 {%- endmacro %}
 
-{# Pieces: doubles of up to here still add up to the gram. #}
+{# A number of pieces; one that no till means counts as 0, and the rules `…_uncountable` tell of it. #}
 {% macro pieces(number) -%}
-    {{ countable(number, '1e9') }}
+    case when abs({{ number }}) < {{ least_uncountable() }} then {{ number }} when {{ number }} is not null then 0 end
 {%- endmacro %}
 
-{# Money: what fits its decimals, some thousand times over. #}
+{# Money; an amount that no till means counts as 0, likewise. #}
 {% macro money(amount, scale) -%}
-    cast({{ countable(amount, '1e11') }} as decimal(18, {{ scale }}))
+    cast({{ pieces(amount) }} as decimal(18, {{ scale }}))
+{%- endmacro %}
+
+{# Whether one of the numbers counts as 0. #}
+{% macro is_uncountable(numbers) -%}
+    (
+        {%- for number in numbers -%}
+        coalesce(abs({{ number }}) >= {{ least_uncountable() }}, false){{ ' or ' if not loop.last }}
+        {%- endfor -%}
+    )
+{%- endmacro %}
+
+{# Pieces at a price; what counts as 0 cannot make it overflow. #}
+{% macro product(number, price) -%}
+    {{ pieces(number) }} * {{ pieces(price) }}
+{%- endmacro %}
+
+{#
+    What two sums of pieces may differ by. They are kept as floating point: half a gram is nothing, and less than a
+    trillionth of all that was `moved` (without its signs).
+#}
+{% macro rounding(moved) -%}
+    0.0005 + 1e-12 * coalesce({{ moved }}, 0)
+{%- endmacro %}
+
+{# No line is older: a till that has never been told the day writes 1 January 1990. #}
+{% macro first_day() -%}
+    cast('2000-01-01' as date)
+{%- endmacro %}
+
+{# No merchant's tree of categories is deeper; a chain that goes on has lost its way. #}
+{% macro deepest_category() -%}
+    20
 {%- endmacro %}
 
 

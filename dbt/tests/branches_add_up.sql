@@ -20,9 +20,9 @@ receipts as (
         tenant_id,
         sold_on,
         branch,
-        count(*) as receipts
+        sum(case when is_return then 0 else 1 end) as receipts,
+        {{ sum_pieces('abs(sold_units) + abs(returned_units)') }} as moved
     from {{ ref('fct_receipts') }}
-    where not is_return
     group by tenant_id, sold_on, branch
 ),
 
@@ -45,6 +45,7 @@ compared as (
         coalesce(daily.units, 0) as daily_units,
         coalesce(branches.receipts, 0) as receipts,
         coalesce(receipts.receipts, 0) as fact_receipts,
+        receipts.moved,
         coalesce(branches.comparable_revenue, 0) as comparable_revenue,
         coalesce(branches.comparable_revenue_last_year, 0) as comparable_revenue_last_year,
         coalesce(branches.is_comparable, false) as is_comparable,
@@ -66,8 +67,8 @@ where is_missing
     or revenue <> daily_revenue
     or net_revenue <> daily_net_revenue
     or cost <> daily_cost
-    -- Summed by receipt here and by category there, quantities are floating point: half a gram is nothing.
-    or abs(units - daily_units) > 0.0005
+    -- Summed by receipt here and by category there.
+    or abs(units - daily_units) > {{ rounding('moved') }}
     or receipts <> fact_receipts
     or comparable_revenue <> case when is_comparable then revenue else 0 end
     or (not is_comparable and comparable_revenue_last_year <> 0)

@@ -1,4 +1,4 @@
--- Receipts and revenue of 364 days of all known customers are those of the facts, per tenant.
+-- Receipts and revenue of 364 days of the calendar of all known customers are those of the facts, per tenant.
 with
 
 as_of as (
@@ -16,6 +16,7 @@ facts as (
         on receipts.tenant_id = as_of.tenant_id
     where receipts.customer_number is not null
         and receipts.sold_on > as_of.as_of_on - 364
+        and receipts.sold_on >= {{ first_day() }}
         and receipts.sold_on <= as_of.as_of_on
     group by receipts.tenant_id
 ),

@@ -10,7 +10,8 @@ staged as (
         tenant_id,
         snapshot_on,
         count(*) as sizes,
-        sum(quantity) as quantity,
+        {{ sum_pieces('quantity') }} as quantity,
+        {{ sum_pieces('abs(quantity)') }} as moved,
         cast(sum(stock_value) as decimal(38, 4)) as stock_value
     from {{ ref('stg_prohandel__article_sizes') }}
     where (tenant_id, snapshot_on) in (select tenant_id, snapshot_on from days)
@@ -22,7 +23,7 @@ facts as (
         tenant_id,
         snapshot_on,
         sum(sizes) as sizes,
-        sum(quantity) as quantity,
+        {{ sum_pieces('quantity') }} as quantity,
         cast(sum(stock_value) as decimal(38, 4)) as stock_value
     from {{ ref('fct_stock_daily') }}
     where (tenant_id, snapshot_on) in (select tenant_id, snapshot_on from days)
@@ -42,4 +43,4 @@ full outer join facts
     and staged.snapshot_on = facts.snapshot_on
 where coalesce(staged.sizes, 0) <> coalesce(facts.sizes, 0)
     or coalesce(staged.stock_value, 0) <> coalesce(facts.stock_value, 0)
-    or abs(coalesce(staged.quantity, 0) - coalesce(facts.quantity, 0)) > 0.0005
+    or abs(coalesce(staged.quantity, 0) - coalesce(facts.quantity, 0)) > {{ rounding('staged.moved') }}

@@ -7,6 +7,7 @@ weeks as (
 
 select
     weeks.tenant_id,
+    weeks.department,
     weeks.category,
     weeks.week_start,
     weeks.opening_stock,
@@ -17,6 +18,7 @@ select
 from weeks
 left join weeks as following
     on weeks.tenant_id = following.tenant_id
+    and weeks.department = following.department
     and weeks.category = following.category
     and weeks.week_start + 7 = following.week_start
 where weeks.closing_stock <> weeks.opening_stock + weeks.intake - weeks.sales

@@ -15,7 +15,7 @@ from mercurios.account.keys import read_keys
 from mercurios.account.planning import Plan, Statement, apply, make_plan
 from mercurios.account.reading import Live, read_account
 from mercurios.account.session import Session
-from mercurios.account.stopping import stop_plan, undo_plan
+from mercurios.account.stopping import stop, stop_plan, undo_plan
 from mercurios.account.wanted import wanted
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "read_account",
     "read_declaration",
     "read_keys",
+    "stop",
     "stop_plan",
     "undo_plan",
     "wanted",

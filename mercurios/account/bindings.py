@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from string import Template
 
 from mercurios.account.items import Item
-from mercurios.account.names import found_path, text
+from mercurios.account.names import found, found_path, text
 from mercurios.account.session import Row, Session
 
 _ASK = Template("select * from table($database.information_schema.$function($arguments))")
@@ -24,10 +24,24 @@ def masked_tag(session: Session, database: str, tag: str) -> Iterator[Item]:
 
 
 def protections(session: Session, database: str, policy: str) -> Iterator[Item]:
-    """The tables that a row access policy is bound to."""
+    """The tables that a row access policy is bound to, and by which columns."""
     for row in _ask(session, database, "policy_references", f"policy_name => {text(policy)}"):
-        name = found_path(row["ref_database_name"], row["ref_schema_name"], row["ref_entity_name"])
-        yield Item("protection", name, {"policy": policy})
+        yield _protection(row)
+
+
+def other_protections(session: Session, database: str, tables: Iterable[str]) -> Iterator[Item]:
+    """Which row access policies these tables have instead; a table can have one."""
+    for table in tables:
+        arguments = f"ref_entity_name => {text(table)}, ref_entity_domain => 'table'"
+        rows = _ask(session, database, "policy_references", arguments)
+        yield from (_protection(row) for row in rows if row["policy_kind"] == "ROW_ACCESS_POLICY")
+
+
+def _protection(row: Row) -> Item:
+    name = found_path(row["ref_database_name"], row["ref_schema_name"], row["ref_entity_name"])
+    columns = tuple(map(found, json.loads(row["ref_arg_column_names"] or "[]")))
+    policy = found_path(row["policy_db"], row["policy_schema"], row["policy_name"])
+    return Item("protection", name, {"policy": policy, "columns": columns})
 
 
 def tenant_rows(session: Session, table: str) -> Iterator[Item]:

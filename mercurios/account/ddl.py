@@ -15,11 +15,13 @@ UNALTERABLE = {"signature", "type", "mode"}
 """Facts that no statement changes: the item has to be dropped by hand first."""
 _BARE = {"resource_monitor", "default_role", "default_warehouse", "network_policy", "frequency", "type"}
 """Properties whose value is a name or a word."""
-_UNCOMPARED = {"columns", "waits_for", "rsa_public_key"}
+_UNCOMPARED = {"waits_for", "rsa_public_key"}
 
 
 def changed(item: Item, live: Item) -> dict[str, Fact]:
     """The facts that differ; those of tables that are only made, never compared, are left out."""
+    if item.kind == "table":
+        return {}
     return {
         name: value for name, value in item.facts.items() if name not in _UNCOMPARED and live.facts.get(name) != value
     }
@@ -94,10 +96,9 @@ def _make_monitor(item: Item, facts: Facts) -> tuple[str, ...]:
 
 
 def _alter_monitor(item: Item, facts: Facts, _: Item) -> tuple[str, ...]:
-    parts = _quota(facts)
-    if facts.keys() & {"notify", "suspend", "suspend_immediate"}:
-        parts.append(_steps(item.facts))
-    return (f"alter resource monitor {item.name} set {' '.join(parts)}",)
+    quota = f" set {' '.join(parts)}" if (parts := _quota(facts)) else ""
+    steps = f" {_steps(item.facts)}" if facts.keys() & {"notify", "suspend", "suspend_immediate"} else ""
+    return (f"alter resource monitor {item.name}{quota}{steps}",)
 
 
 def _alter_account(_item: Item, facts: Facts, _: Item | None = None) -> tuple[str, ...]:
@@ -214,13 +215,17 @@ def _tag(item: Item, facts: Facts, _: Item | None = None) -> tuple[str, ...]:
     return (f"alter {item.name} set tag {settings}",)
 
 
+def _binding(facts: Facts) -> str:
+    return f"add row access policy {facts['policy']} on ({', '.join(_listed(facts['columns']))})"
+
+
 def _protect(item: Item, facts: Facts) -> tuple[str, ...]:
-    return (f"alter table {item.name} add row access policy {facts['policy']} on (tenant_id)",)
+    return (f"alter table {item.name} {_binding(facts)}",)
 
 
-def _protect_again(item: Item, facts: Facts, live: Item) -> tuple[str, ...]:
-    instead = f"drop row access policy {live.facts['policy']}, add row access policy {facts['policy']} on (tenant_id)"
-    return (f"alter table {item.name} {instead}",)
+def _protect_again(item: Item, _: Facts, live: Item) -> tuple[str, ...]:
+    """In one statement, so that the table is at no moment without one."""
+    return (f"alter table {item.name} drop row access policy {live.facts['policy']}, {_binding(item.facts)}",)
 
 
 def _tag_column(item: Item, facts: Facts, _: Item | None = None) -> tuple[str, ...]:

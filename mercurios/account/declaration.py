@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mercurios.account.names import Name
+from mercurios.account.names import PLAIN, Name
 from mercurios.errors import ConfigError
 
 PACKAGED = Path(__file__).with_name("account.yaml")
@@ -23,7 +23,10 @@ Percent = Annotated[int, Field(ge=1, le=999, strict=True)]
 Credits = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Seconds = Annotated[int, Field(ge=60, le=604_800, strict=True)]
 Comment = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", strict=True)]
+StageName = Annotated[str, Field(pattern=rf"^{PLAIN.pattern}\.{PLAIN.pattern}$", strict=True)]
 Network = Annotated[str, Field(strict=True), AfterValidator(lambda value: str(ip_network(value)))]
+MOST_NOTICES = 5
+"""Snowflake takes no more steps of a monitor that only tell."""
 GOVERNED = {"governance", "costs"}
 
 
@@ -34,7 +37,7 @@ class _Strict(BaseModel):
 class Steps(_Strict):
     """What a resource monitor does at which per cent of its quota."""
 
-    notify: tuple[Percent, ...]
+    notify: Annotated[tuple[Percent, ...], Field(max_length=MOST_NOTICES)]
     suspend: Percent
     suspend_immediate: Percent
 
@@ -62,6 +65,7 @@ class Role(_Strict):
     warehouses: tuple[Name, ...] = ()
     reads: tuple[Name, ...] = ()
     builds: tuple[Name, ...] = ()
+    unloads: tuple[StageName, ...] = ()
     all_tenants: bool = False
     personal: bool = False
     watches: bool = False
@@ -117,6 +121,7 @@ class Declaration(_Strict):
     def _dangling(self) -> Iterator[str]:
         used = {
             "schema": {s for role in self.roles.values() for s in (*role.reads, *role.builds)}
+            | {stage.partition(".")[0] for role in self.roles.values() for stage in role.unloads}
             | GOVERNED
             | set(self.personal.schemas),
             "warehouse": {w for role in self.roles.values() for w in role.warehouses}

@@ -1,6 +1,8 @@
 """Grants as texts: `usage on warehouse loading to role loader`, `role loader to user loader`.
 
-`select on all tables in schema …` is there when the role has it on, or owns, every table of the schema.
+`select on all tables in schema …` is there when the role has it on, or owns, every table of the schema. A privilege
+that may be passed on is told twice, the second time as `grant option for …`. Of PUBLIC, which everybody has, what it
+has in the database is told.
 """
 
 import re
@@ -8,8 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mercurios.account.items import Item
-from mercurios.account.names import found, found_path
-from mercurios.account.session import Session
+from mercurios.account.names import found, granted_path
+from mercurios.account.session import Row, Session
+
+EVERYBODY = "public"
+"""The role that every user has."""
 
 _ON_ALL = re.compile(r"(?P<privilege>\w+) on all (?P<kind>table|view)s in schema (?P<schema>\S+) to role (?P<role>\S+)")
 
@@ -24,18 +29,29 @@ class _Grant:
     role: str
 
     def __str__(self) -> str:
-        what = f"role {self.name}" if self.kind == "role" else f"{self.privilege} on {self.kind} {self.name}"
-        return f"{what} to role {self.role}"
+        if self.kind == "role":
+            return f"role {self.name} to role {self.role}"
+        place = "account" if self.kind == "account" else f"{self.kind} {self.name}"
+        return f"{self.privilege} on {place} to role {self.role}"
 
 
 def read_grants(
-    session: Session, names: Mapping[str, list[str]], relations: Mapping[str, tuple[str, ...]]
+    session: Session,
+    database: str,
+    names: Mapping[str, list[str]],
+    relations: Mapping[str, tuple[str, ...]],
+    users: Iterable[str],
 ) -> Iterator[Item]:
-    """Grants to and of the declared roles that are there; relations: all tables and all views, by kind."""
+    """Grants to and of the declared roles that are there, and to these users; relations: tables and views, by kind."""
     there = {found(row["name"]) for row in session.rows("show roles")}
     roles = [name for name in names["role"] if name in there]
-    direct = {grant for role in roles for grant in _to_role(session, role)}
+    rows = [row for role in roles for row in session.rows(f"show grants to role {role}")]
+    rows += [row for row in session.rows(f"show grants to role {EVERYBODY}") if _is_in(database, row)]
+    direct = {_grant(row) for row in rows}
     texts = {text for role in roles for text in (*_of_role(session, role), *_future(session, role))}
+    texts |= {text for text in _future(session, EVERYBODY) if f" in schema {database}." in text}
+    texts |= {text for user in users for text in _to_user(session, user)}
+    texts |= {f"grant option for {_grant(row)}" for row in rows if _may_pass_on(row)}
     covered: set[_Grant] = set()
     for grant in names["grant"]:
         if (match := _ON_ALL.fullmatch(grant)) and match["role"] in there:
@@ -56,18 +72,37 @@ def _within(match: re.Match[str], relations: Mapping[str, tuple[str, ...]]) -> I
 
 def _of_role(session: Session, role: str) -> Iterator[str]:
     for row in session.rows(f"show grants of role {role}"):
-        yield f"role {role} to {str(row['granted_to']).lower()} {found(row['grantee_name'])}"
+        yield f"role {role} to {str(row['granted_to']).lower()} {granted_path(row['grantee_name'])}"
 
 
-def _to_role(session: Session, role: str) -> Iterator[_Grant]:
-    for row in session.rows(f"show grants to role {role}"):
-        kind = str(row["granted_on"]).lower().replace("_", " ")
-        yield _Grant(str(row["privilege"]).lower(), kind, found_path(*str(row["name"]).split(".")), role)
+def _to_user(session: Session, user: str) -> Iterator[str]:
+    """Roles of a user, and privileges of its own, which Snowflake knows since 2025 and then tells in more columns."""
+    for row in session.rows(f"show grants to user {user}"):
+        kind = str(row.get("granted_on") or "role").lower().replace("_", " ")
+        name = granted_path(row.get("role") or row["name"])
+        what = f"role {name}" if kind == "role" else f"{str(row['privilege']).lower()} on {kind} {name}"
+        yield f"{what} to user {user}"
+
+
+def _grant(row: Row) -> _Grant:
+    kind = str(row["granted_on"]).lower().replace("_", " ")
+    name, role = granted_path(str(row["name"])), granted_path(row["grantee_name"])
+    return _Grant(str(row["privilege"]).lower(), kind, name, role)
+
+
+def _is_in(database: str, row: Row) -> bool:
+    return f"{granted_path(str(row['name']))}.".startswith(f"{database}.")
+
+
+def _may_pass_on(row: Row) -> bool:
+    return (
+        str(row["grant_option"]).lower() == "true" and row["privilege"] != "OWNERSHIP" and row["granted_on"] != "ROLE"
+    )
 
 
 def _future(session: Session, role: str) -> Iterator[str]:
     for row in session.rows(f"show future grants to role {role}"):
-        *path, _placeholder = str(row["name"]).split(".")
-        place = "schema" if len(path) > 1 else "database"
+        path = granted_path(str(row["name"]).rpartition(".")[0])  # the last is a placeholder, as in DB.SCHEMA.<TABLE>
+        place = "schema" if "." in path else "database"
         kind = str(row["grant_on"]).lower().replace("_", " ")
-        yield f"{str(row['privilege']).lower()} on future {kind}s in {place} {found_path(*path)} to role {role}"
+        yield f"{str(row['privilege']).lower()} on future {kind}s in {place} {path} to role {role}"

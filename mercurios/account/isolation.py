@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from string import Template
 
 from mercurios.account.declaration import Declaration
-from mercurios.account.names import plain_path, text
+from mercurios.account.names import quoted_path, text
 from mercurios.account.wanted import tenant_role
 
 _HEADER = """-- Isolation of tenants, to be run as ACCOUNTADMIN on the live account: every row has to say ok.
@@ -36,7 +36,7 @@ def isolation_queries(declaration: Declaration, tenants: Sequence[str], tables: 
     """One query for each table and tenant's role, and for the roles that may see no row."""
     nobody = ["public", *(name for name, role in declaration.roles.items() if not role.all_tenants)]
     queries = []
-    for table in sorted(map(plain_path, tables)):
+    for table in sorted(map(quoted_path, tables)):
         facts = {"table": text(table), "name": table}
         for tenant in tenants:
             queries.append(_OF_A_TENANT.substitute(facts, role=text(tenant_role(tenant).upper()), tenant=text(tenant)))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mercurios.account.names import shown
+
 Fact = str | int | bool | tuple[str, ...] | tuple[int, ...] | None
 Facts = Mapping[str, Fact]
 
@@ -54,4 +56,4 @@ class Item:
         return self.kind, self.name
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
+        return shown(f"{self.kind} {self.name}")

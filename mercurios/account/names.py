@@ -11,14 +11,16 @@ PLAIN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Name = Annotated[str, StringConstraints(pattern=rf"^{PLAIN.pattern}$", strict=True)]
 """A name that needs no quotes: Snowflake keeps it in upper case."""
 
-_PRINTABLE = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]*")
+_QUOTED = r'"(?:[^"]|"")+"'
+_FOUND = re.compile(rf"(?:{PLAIN.pattern}|{_QUOTED})(?:\.(?:{PLAIN.pattern}|{_QUOTED}))*")
+_PARTS = re.compile(rf'{_QUOTED}|[^."]+')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def text(value: str) -> str:
-    """A string as a literal; raises ConfigError on control characters."""
-    if not _PRINTABLE.fullmatch(value):
-        raise ConfigError(f"a text for Snowflake has control characters: {value[:80]!r}; take them out")
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    """A string as a literal on one line, control characters as escapes."""
+    escaped = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", value.replace("\\", "\\\\"))
+    return "'" + escaped.replace("'", "''") + "'"
 
 
 def texts(values: tuple[str, ...]) -> str:
@@ -33,11 +35,6 @@ def plain(name: str) -> str:
     return name
 
 
-def plain_path(path: str) -> str:
-    """Names with dots between them, each of them plain."""
-    return ".".join(map(plain, path.split(".")))
-
-
 def found(name: str) -> str:
     """A name that the account told, as it would be declared; in quotes where it has to be."""
     lower = name.lower()
@@ -47,6 +44,27 @@ def found(name: str) -> str:
 def found_path(*parts: str) -> str:
     """Names that the account told, with dots between them."""
     return ".".join(map(found, parts))
+
+
+def shown(text: str) -> str:
+    """A text that somebody else chose, on one line and without what a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+
+
+def quoted_path(path: str) -> str:
+    """Names with dots between them, as `found_path` wrote them; raises ConfigError for anything else."""
+    if not _FOUND.fullmatch(path):
+        raise ConfigError(f"expected names as the account has them, got {shown(path)[:80]!r}")
+    return path
+
+
+def granted_path(path: str) -> str:
+    """A path that SHOW GRANTS told: names in quotes where they need them, dots between them."""
+    return found_path(*(_unquoted(part) for part in _PARTS.findall(path)))
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
 def flat(sql: str) -> str:

@@ -4,9 +4,10 @@
     print(plan.text)
     apply(plan, session)
 
-A plan made after its predecessor was applied is empty. What is there and not declared is listed and left alone; with
-`prune` what of it belongs to gone tenants, and privileges nobody declared, are taken away. Databases, schemas, tables,
-users and policies are never dropped.
+A plan made after its predecessor was applied is empty. What declared roles, service users and PUBLIC may do beyond what
+is declared is revoked. What else is there and not declared is listed and left alone; with `prune` what of it belongs to
+gone tenants, and declared roles given to other roles, are taken away. Databases, schemas, tables, users and policies
+are never dropped.
 """
 
 import re
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 
 from mercurios.account import ddl, policies
 from mercurios.account.declaration import Declaration
-from mercurios.account.items import KINDS, Item
+from mercurios.account.grants import EVERYBODY
+from mercurios.account.items import KINDS, Facts, Item
+from mercurios.account.names import shown
 from mercurios.account.reading import Live
 from mercurios.account.session import Session
 from mercurios.errors import ConfigError, WarehouseError
 
 _OF_A_TENANT = re.compile(r"tenant_[a-z0-9_]+")
+_OVERLOADED = re.compile(" on (?:function|procedure) ")
 _PRUNED = {"grant", "tenant", "view", "task"}
 _PRUNED_OF_TENANTS = {"role", "warehouse", "monitor"}
 _SILENT = {"table", "account", "protection", "personal column", "tagging", "masked tag"}
@@ -46,29 +50,50 @@ class Plan:
     @property
     def text(self) -> str:
         """SQL that can be run as it is; everything else is in comments."""
-        lines = [f"-- {each.reason}\n{each.sql};" for each in self.statements]
-        lines += [f"-- note: {note}" for note in self.notes]
-        lines += [f"-- not declared, left alone: {name}" for name in self.unmanaged]
+        lines = [f"-- {shown(each.reason)}\n{_quiet(each.sql)};" for each in self.statements]
+        lines += [f"-- note: {shown(note)}" for note in self.notes]
+        lines += [f"-- not declared, left alone: {shown(name)}" for name in self.unmanaged]
         told = f"-- {len(self.statements)} statements" if self.statements else "-- nothing to do"
-        return "\n".join([*map(_one_line, lines), told]) + "\n"
+        return "\n".join([*lines, told]) + "\n"
+
+
+def _quiet(sql: str) -> str:
+    """SQL without what a terminal would obey; where that was in a name, the statement can be applied and not pasted."""
+    return "\n".join("".join(each if each.isprintable() else "?" for each in line) for line in sql.split("\n"))
 
 
 def make_plan(declaration: Declaration, wanted: Iterable[Item], live: Live, *, prune: bool = False) -> Plan:
-    """Compare. Items of which something waits for tables that are not there yet are told in the notes."""
+    """Compare. Items of which something waits for tables that are not there yet are told in the notes.
+
+    What is too much is revoked first, so that nothing new is granted by it.
+    """
     ready, notes = _ready((*wanted, *_bound(declaration, live)), live)
-    statements: list[Statement] = []
+    made: list[Statement] = []
     for item in sorted(ready, key=lambda item: KINDS.index(item.kind)):
         try:
-            statements += _between(item, live.items.get(item.key))
+            made += _between(item, live.items.get(item.key))
         except ConfigError as error:
             notes.append(str(error))
-    keys = {item.key for item in ready}
-    extra = [item for item in live.items.values() if item.key not in keys and item.kind not in _SILENT]
-    dropped = [item for item in extra if prune and _may_go(item, declaration)]
+    notes += _notes(declaration, ready, live)
+    too_much, undeclared = _undeclared(ready, live)
+    dropped = [item for item in undeclared if prune and _may_go(item)]
     dropped.sort(key=lambda item: -KINDS.index(item.kind))
-    statements += [Statement(sql, f"{item} is not declared") for item in dropped for sql in ddl.drop(item)]
-    unmanaged = tuple(sorted(str(item) for item in extra if item not in dropped))
-    return Plan(tuple(statements), unmanaged, tuple(notes))
+    left = sorted(str(item) for item in undeclared if item not in dropped)
+    return Plan((*_dropping(too_much), *made, *_dropping(dropped)), tuple(left), tuple(notes))
+
+
+def _undeclared(ready: Iterable[Item], live: Live) -> tuple[list[Item], list[Item]]:
+    """What is there and not declared: privileges of declared roles, service users and PUBLIC; everything else."""
+    keys = {item.key for item in ready}
+    ours = {f"role {EVERYBODY}", *(f"{kind} {name}" for kind, name in keys if kind in ("role", "user"))}
+    extra = [item for item in live.items.values() if item.key not in keys and item.kind not in _SILENT]
+    too_much = [item for item in extra if _is_too_much(item, ours)]
+    return too_much, [item for item in extra if item not in too_much]
+
+
+def _dropping(items: Iterable[Item]) -> Iterator[Statement]:
+    for item in items:
+        yield from (Statement(sql, f"{item} is not declared") for sql in ddl.drop(item))
 
 
 def apply(plan: Plan, session: Session, done: Callable[[Statement], None] = lambda _: None) -> None:
@@ -88,7 +113,8 @@ def _bound(declaration: Declaration, live: Live) -> Iterator[Item]:
     """What follows from the tables that are there: the row policy on tenants' tables, the tag on personal columns."""
     governance = f"{declaration.database}.governance"
     for table in sorted(live.tenant_tables):
-        yield Item("protection", table, {"policy": f"{governance}.{policies.ROW_POLICY}"})
+        facts: Facts = {"policy": f"{governance}.{policies.ROW_POLICY}", "columns": ("tenant_id",)}
+        yield Item("protection", table, facts)
     for column in sorted(live.personal_columns):
         yield Item("personal column", column, {f"{governance}.{policies.PERSONAL_TAG}": "yes"})
 
@@ -118,15 +144,26 @@ def _between(item: Item, live: Item | None) -> Iterator[Statement]:
         yield from (Statement(sql, f"{item}: {told}") for sql in ddl.alter(item, live))
 
 
-def _may_go(item: Item, declaration: Declaration) -> bool:
+def _notes(declaration: Declaration, ready: Iterable[Item], live: Live) -> Iterator[str]:
+    for column in sorted(live.unmaskable):
+        yield f"personal column {column} is no text, which is all that is masked; take it out of what is loaded"
+    tenants = {item.name.rpartition(".")[2] for item in ready if item.kind == "tenant"}
+    for name in sorted(declaration.tenants.budgets.keys() - tenants):
+        yield f"tenants.budgets names {name}, which is no tenant"
+
+
+def _is_too_much(item: Item, ours: set[str]) -> bool:
+    """Whether it is a privilege of a declared role, a service user or everybody that nobody declared.
+
+    Overloads share a name, and what is granted on one cannot be told apart here: left to whoever granted it.
+    """
+    _, _, grantee = item.name.rpartition(" to ")
+    return item.kind == "grant" and grantee in ours and not _OVERLOADED.search(item.name)
+
+
+def _may_go(item: Item) -> bool:
     if item.kind == "grant":
-        _, _, user = item.name.partition(" to user ")
-        return not user or user in declaration.users
+        return " to user " not in item.name and not _OVERLOADED.search(item.name)
     if item.kind in _PRUNED_OF_TENANTS:
         return _OF_A_TENANT.fullmatch(item.name) is not None
     return item.kind in _PRUNED
-
-
-def _one_line(text: str) -> str:
-    comment, _, sql = text.partition("\n")
-    return " ".join(comment.split()) + (f"\n{sql}" if sql else "")

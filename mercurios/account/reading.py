@@ -8,6 +8,7 @@ SHOW needs no warehouse; which policies and tags are bound is told by table func
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,38 +16,68 @@ from mercurios.account import bindings, policies
 from mercurios.account.declaration import Declaration
 from mercurios.account.grants import read_grants
 from mercurios.account.items import Fact, Item
-from mercurios.account.names import flat, found, found_path, text
+from mercurios.account.names import flat, found, found_path, granted_path, shown, text
 from mercurios.account.session import Row, Session
 from mercurios.errors import WarehouseError
 
 _SYSTEM_ROLES = {"accountadmin", "orgadmin", "securityadmin", "useradmin", "sysadmin", "public", "globalorgadmin"}
 _SYSTEM_DATABASES = {"snowflake", "snowflake_sample_data"}
 _SYSTEM_SCHEMAS = {"information_schema", "public"}
+_LENGTH = re.compile(r"varchar\(\d+\)")
+"""Signatures are told with the greatest length of a text, or without."""
 _STEPS = {"notify": "notify_at", "suspend": "suspend_at", "suspend_immediate": "suspend_immediately_at"}
 
 
 @dataclass(frozen=True)
 class Live:
-    """What is there. tables: `database.schema.table`; tenant_tables: those with a column tenant_id."""
+    """What is there. tables: `database.schema.table`; tenant_tables: those with a column tenant_id.
+
+    unmaskable: personal columns that are no text, which the mask does not fit.
+    """
 
     items: Mapping[tuple[str, str], Item]
     tables: frozenset[str] = frozenset()
     tenant_tables: frozenset[str] = frozenset()
     personal_columns: frozenset[str] = frozenset()
+    unmaskable: frozenset[str] = frozenset()
 
 
 def read_account(session: Session, declaration: Declaration, wanted: Iterable[Item]) -> Live:
-    """Read everything that is declared in depth, and the names of what is not."""
-    names: dict[str, list[str]] = {}
+    """Read everything that is declared in depth, and the names of what is not.
+
+    Raises WarehouseError, also where the account answers otherwise than Snowflake documents it.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
     for item in wanted:
-        names.setdefault(item.kind, []).append(item.name)
+        names[item.kind].append(item.name)
+    try:
+        return _read(session, declaration, names)
+    except (KeyError, ValueError) as error:
+        raise WarehouseError(
+            f"the account answered otherwise than documented ({type(error).__name__}: {shown(str(error))[:80]}), so it "
+            "cannot be compared; nothing was changed"
+        ) from error
+
+
+def _read(session: Session, declaration: Declaration, names: Mapping[str, list[str]]) -> Live:
     items = [*_monitors(session), *_warehouses(session, names), *_roles(session)]
     items += [*_databases(session), *_users(session, names), *_network_policies(session, names)]
     if ("database", declaration.database) not in {item.key for item in items}:
-        items += read_grants(session, names, {})
+        items += _grants(session, declaration, names, items, {})
         return Live({item.key: item for item in items})
     _use_warehouse(session, items, names["warehouse"])
     return _with_database(session, declaration, items, names)
+
+
+def _grants(
+    session: Session,
+    declaration: Declaration,
+    names: Mapping[str, list[str]],
+    there: list[Item],
+    relations: Mapping[str, tuple[str, ...]],
+) -> Iterator[Item]:
+    users = [item.name for item in there if item.kind == "user" and item.name in names["user"]]
+    return read_grants(session, declaration.database, names, relations, users)
 
 
 def _with_database(
@@ -58,19 +89,23 @@ def _with_database(
     items += [Item("table", name) for name in relations["table"] if name in names["table"]]
     items += _governed(session, database, items, names)
     items += _costs(session, database, items)
-    items += read_grants(session, names, relations)
+    items += _grants(session, declaration, names, items, relations)
     items += bindings.taggings(session, database, items, names["tagging"])
     wanted = (*declaration.personal.columns, "tenant_id")
     columns = bindings.columns(session, database, wanted, relations["table"])
-    personal = frozenset(name for name, kind in columns.items() if _is_personal(declaration, name, kind))
-    items += bindings.column_tags(session, database, personal)
+    personal = frozenset(name for name in columns if _is_personal(declaration, name))
+    unmasked = frozenset(name for name in personal if columns[name] != "TEXT")
+    items += bindings.column_tags(session, database, personal - unmasked)
     owners = frozenset(name.rpartition(".")[0] for name in columns if name.endswith(".tenant_id"))
-    return Live({item.key: item for item in items}, frozenset(relations["table"]), owners, personal)
+    bound = {item.name for item in items if item.kind == "protection"}
+    items += bindings.other_protections(session, database, sorted(owners - bound))
+    tables = frozenset(relations["table"])
+    return Live({item.key: item for item in items}, tables, owners, personal - unmasked, unmasked)
 
 
-def _is_personal(declaration: Declaration, name: str, kind: str) -> bool:
+def _is_personal(declaration: Declaration, name: str) -> bool:
     _, schema, *_, column = name.split(".")
-    return kind == "TEXT" and schema in declaration.personal.schemas and column in declaration.personal.columns
+    return schema in declaration.personal.schemas and column in declaration.personal.columns
 
 
 def _use_warehouse(session: Session, items: list[Item], declared: list[str]) -> None:
@@ -161,7 +196,8 @@ def _users(session: Session, names: Mapping[str, list[str]]) -> Iterator[Item]:
     for row in session.rows("show users"):
         name = found(row["name"])
         if name in names["user"]:
-            yield Item("user", name, _described_user(session, name))
+            told = str(row["type"] or "person").lower()
+            yield Item("user", name, {"type": told, **_described_user(session, name)})
         elif str(row["type"]).upper() in {"SERVICE", "LEGACY_SERVICE"}:
             yield Item("user", name)
 
@@ -169,7 +205,6 @@ def _users(session: Session, names: Mapping[str, list[str]]) -> Iterator[Item]:
 def _described_user(session: Session, name: str) -> dict[str, Fact]:
     told = {row["property"].lower(): row["value"] for row in session.rows(f"describe user {name}")}
     return {
-        "type": str(told["type"]).lower(),
         "default_role": _name_or_none(told["default_role"]),
         "default_warehouse": _name_or_none(told["default_warehouse"]),
         "default_secondary_roles": _json_list(told["default_secondary_roles"]),
@@ -190,7 +225,7 @@ def _network_policies(session: Session, names: Mapping[str, list[str]]) -> Itera
         if name in names["network policy"]:
             told = {row["name"].lower(): row["value"] for row in session.rows(f"describe network policy {name}")}
             rules = json.loads(told.get("allowed_network_rule_list") or "[]")
-            listed = (found_path(*rule["fullyQualifiedRuleName"].split(".")) for rule in rules)
+            listed = (granted_path(rule["fullyQualifiedRuleName"]) for rule in rules)
             facts = {"allowed_network_rule_list": tuple(sorted(listed))}
         yield Item("network policy", name, facts)
 
@@ -228,7 +263,8 @@ def _described(session: Session, kind: str, row: Row, what: str) -> dict[str, Fa
 
 
 def _policy_facts(told: Row) -> dict[str, Fact]:
-    return {"signature": flat(told["signature"]).lower(), "body": flat(told["body"])}
+    signature = _LENGTH.sub("varchar", flat(told["signature"]).lower())
+    return {"signature": signature, "body": flat(told["body"])}
 
 
 def _rule_facts(row: Row, told: Row) -> dict[str, Fact]:

@@ -3,11 +3,15 @@
 Suspending alone would not do: the next query resumes a warehouse. So AUTO_RESUME is switched off first.
 """
 
+from collections.abc import Callable
+
 from mercurios.account.declaration import Declaration
 from mercurios.account.names import found, found_path
 from mercurios.account.planning import Plan, Statement
 from mercurios.account.session import Session
+from mercurios.errors import WarehouseError
 
+_ROUNDS = 3
 _RUNNING = {"STARTED", "STARTING", "RESUMING", "RESIZING"}
 
 
@@ -37,3 +41,24 @@ def undo_plan(session: Session, declaration: Declaration) -> Plan:
     off = [name for name in names if str(live[name]["auto_resume"]).lower() != "true"]
     sql = (Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again") for name in off)
     return Plan(tuple(sql), (), ())
+
+
+def stop(session: Session, plan: Plan, done: Callable[[Statement], None]) -> tuple[str, ...]:
+    """Run the statements of a stop, whatever fails, and what is left then again. Returns what would not stop, and why.
+
+    A warehouse may have gone to sleep meanwhile, and a task that follows another stops only after that.
+    """
+    failures: dict[str, str] = {}
+    for _ in range(_ROUNDS):
+        failures = {}
+        for statement in plan.statements:
+            try:
+                session.rows(statement.sql)
+            except WarehouseError as error:
+                failures[statement.sql] = str(error)
+            else:
+                done(statement)
+        plan, _undo = stop_plan(session)
+        if not plan.statements:
+            return ()
+    return tuple(f"{each.sql}: {failures.get(each.sql, 'it started again')}" for each in plan.statements)

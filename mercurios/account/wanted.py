@@ -56,11 +56,15 @@ def budget(declaration: Declaration, tenant: str) -> int:
 
 
 def _check_quotas(declaration: Declaration, tenants: Sequence[str]) -> None:
-    parts = [each.credits for each in declaration.warehouses.values()] + [budget(declaration, t) for t in tenants]
-    if sum(parts) > declaration.account_credits:
+    """Else the account's monitor would stop everybody while tenants are still within what they were promised."""
+    ours = sum(each.credits for each in declaration.warehouses.values())
+    theirs = sum(budget(declaration, tenant) for tenant in tenants)
+    needed, given = ours + theirs, declaration.account_credits
+    if needed > given:
         raise ConfigError(
-            f"warehouses and {len(tenants)} tenants may spend {sum(parts)} credits a month, the account stops at "
-            f"{declaration.account_credits}: raise account_credits, or lower the others"
+            f"account_credits is {given} a month, {needed - given} too few: the warehouses may spend {ours}, the "
+            f"{len(tenants)} tenants {theirs}; write account_credits: {needed} or more, or smaller tenants.credits or "
+            "tenants.budgets, into a copy of account.yaml and name it with --declaration"
         )
 
 
@@ -170,7 +174,8 @@ def _grants(declaration: Declaration) -> Iterator[str]:
         yield f"usage on database {database} to role {name}"
         yield from (f"usage on warehouse {warehouse} to role {name}" for warehouse in role.warehouses)
         yield from (f"monitor on warehouse {warehouse} to role {name}" for warehouse in watched)
-        for schema in {*role.reads, *role.builds}:
+        yield from (f"usage on stage {database}.{stage} to role {name}" for stage in role.unloads)
+        for schema in {*role.reads, *role.builds, *(stage.partition(".")[0] for stage in role.unloads)}:
             yield f"usage on schema {database}.{schema} to role {name}"
         for schema, which, what in product(role.reads, ("all", "future"), ("tables", "views")):
             yield f"select on {which} {what} in schema {database}.{schema} to role {name}"
@@ -180,13 +185,14 @@ def _grants(declaration: Declaration) -> Iterator[str]:
 
 
 def _building_grants(declaration: Declaration, name: str, role: Role) -> Iterator[str]:
-    """Who builds a table binds the row policy to it, and so must see where that is."""
+    """Who builds a table binds the policies to it, and so must see where they are."""
     governance = f"{declaration.database}.governance"
     for schema, what in product(role.builds, ("table", "view")):
         yield f"create {what} on schema {declaration.database}.{schema} to role {name}"
     if role.builds:
         yield f"usage on schema {governance} to role {name}"
         yield f"apply on row access policy {governance}.{policies.ROW_POLICY} to role {name}"
+        yield f"apply on masking policy {governance}.{policies.MASKING_POLICY} to role {name}"
 
 
 def _tenant_grants(declaration: Declaration, tenants: Sequence[str]) -> Iterator[str]:

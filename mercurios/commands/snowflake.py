@@ -18,8 +18,11 @@ Account = Annotated[
 ]
 Key = Annotated[Path | None, typer.Option(help="Private key (PEM) of that user; the passphrase is asked for.")]
 Keys = Annotated[Path | None, typer.Option(help="Folder with NAME.pub, the public key, of every service user.")]
-Declared = Annotated[Path | None, typer.Option("--declaration", help="Declaration; the one that travels along.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Also take away what only gone tenants and grants left behind.")]
+Declared = Annotated[Path | None, typer.Option("--declaration", help="YAML instead of the one that travels along.")]
+Prune = Annotated[
+    bool,
+    typer.Option("--prune", help="Also take away what gone tenants left, and declared roles from others."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -58,8 +61,7 @@ def apply(  # noqa: PLR0913 - options of a command
     with _open(account, key) as session:
         made = _planned(session, declared, items, prune)
         print(made.text, end="")
-        if made.statements and not yes:
-            typer.confirm(f"Run {len(made.statements)} statements?", abort=True)
+        _ask(made, yes)
         run(made, session, lambda statement: print(f"done: {statement.reason}"))
 
 
@@ -101,27 +103,48 @@ def stop(
     undo: Annotated[bool, typer.Option("--undo", help="Let the declared warehouses resume again.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Emergency stop: abort all queries, suspend every warehouse and task of the account, and let none resume."""
-    from mercurios.account import apply as run
-    from mercurios.account import read_declaration, stop_plan, undo_plan
+    """Emergency stop: abort all queries, suspend every warehouse and task of the account, and let none resume.
 
+    A statement that fails does not keep the others from being run. Exit code 1 when something would not stop.
+    """
     with _open(account, key) as session:
         if undo:
-            made = undo_plan(session, read_declaration(declaration) if declaration else read_declaration())
+            _undo(session, declaration, yes)
         else:
-            made, back = stop_plan(session)
-        print(made.text, end="")
-        if made.statements and not yes:
-            typer.confirm(f"Run {len(made.statements)} statements?", abort=True)
-        run(made, session, lambda statement: print(f"done: {statement.sql}"))
-    if undo:
-        print("warehouses may resume; tasks start again with `mercurios snowflake apply`")
-        return
-    print(
-        "stopped. `mercurios snowflake stop --undo` and then `mercurios snowflake apply` undo it for what is declared;"
-    )
-    print("these statements undo exactly this:")
+            _stop(session, yes)
+
+
+def _stop(session: "AccountSession", yes: bool) -> None:
+    from mercurios.account import stop, stop_plan
+    from mercurios.account.names import shown
+
+    made, back = stop_plan(session)
+    print(made.text, end="")
+    print("-- these statements undo exactly this; keep them:")
     print(back.text, end="")
+    _ask(made, yes)
+    left = stop(session, made, lambda statement: print(f"done: {shown(statement.sql)}"))
+    for told in left:
+        print(f"NOT STOPPED: {shown(told)}")
+    if left:
+        raise typer.Exit(1)
+    print("stopped. `mercurios snowflake stop --undo`, then `mercurios snowflake apply` undo it for what is declared")
+
+
+def _undo(session: "AccountSession", declaration: Path | None, yes: bool) -> None:
+    from mercurios.account import PACKAGED, read_declaration, undo_plan
+    from mercurios.account import apply as run
+
+    made = undo_plan(session, read_declaration(declaration or PACKAGED))
+    print(made.text, end="")
+    _ask(made, yes)
+    run(made, session, lambda statement: print(f"done: {statement.sql}"))
+    print("warehouses may resume; tasks start again with `mercurios snowflake apply`")
+
+
+def _ask(made: "Plan", yes: bool) -> None:
+    if made.statements and not yes:
+        typer.confirm(f"Run {len(made.statements)} statements?", abort=True)
 
 
 def _declared(path: Path | None, keys: Path | None) -> "tuple[Declaration, tuple[Item, ...]]":

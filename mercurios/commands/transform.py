@@ -1,7 +1,15 @@
 """`mercurios transform`: build and test the marts, and say what is wrong in the merchants' books."""
 
+from typing import Annotated
 
-def transform() -> None:
+import typer
+
+
+def transform(
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="build anew also what has not changed, after a test has failed twice")
+    ] = False,
+) -> None:
     """Run the flow and print a line for every rule of the warehouse that a merchant's records break."""
     from mercurios.config import Settings
     from mercurios.console import Console
@@ -9,6 +17,6 @@ def transform() -> None:
     from mercurios.summary import breach_lines
 
     console = Console()
-    report = run_flow("transform", Settings(), console)
+    report = run_flow("transform", Settings(), console, from_scratch=from_scratch)
     for line in breach_lines(report.breaches):
         console.say(line)

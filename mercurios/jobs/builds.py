@@ -1,49 +1,77 @@
-"""Builds of the marts: which was the newest, and whether it is whole.
+"""Builds of the marts: which was the newest, whether it is whole, and by which project it was made.
 
-    with recorded(open_warehouse) as build: ...      # around dbt
+    with recorded(open_warehouse) as build:          # around dbt
+        build.project = "a digest"
     require_build(warehouse)
 
 dbt replaces the marts one by one. A build that failed, or was killed, leaves some of the new and some of the old, and
 no test has passed for them together; they stay in the warehouse and do not go further.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 
-from mercurios.errors import TransformFailed
+from mercurios.errors import MercuriosError, TransformFailed
+from mercurios.transformation import FROM_SCRATCH
 from mercurios.warehouse import Warehouse, table_spec
 
-BUILDS = table_spec("ops.builds", "", {"build_id": pa.string(), "is_whole": pa.bool_()})
+BUILDS = table_spec("ops.builds", "", {"build_id": pa.string(), "is_whole": pa.bool_(), "project": pa.string()})
 """One row: the newest build. It is of all tenants together."""
 _ALL = "(all)"
 
 
-@contextmanager
-def recorded(open_warehouse: Callable[[], Warehouse]) -> Iterator[str]:
-    """Record a build as begun, and as whole when the block ends well; yields its id.
+@dataclass
+class Build:
+    """A build while it runs.
 
-    The warehouse is let go while the block runs. Raises TransformFailed when another build began meanwhile; neither is
-    whole then, unless that other one ends well later.
+    project: names the SQL that builds; whoever runs it sets it. built_by: the project of the build before, empty when
+    that one is not whole; FROM_SCRATCH after two builds at once, for both may have brought the same rows.
+    """
+
+    build_id: str
+    built_by: str
+    project: str = ""
+
+
+@contextmanager
+def recorded(open_warehouse: Callable[[], Warehouse]) -> Iterator[Build]:
+    """Record a build as begun, and as whole when the block ends well.
+
+    The warehouse is let go while the block runs. Raises TransformFailed, in both, when another build began
+    meanwhile.
     """
     build_id = uuid4().hex
     with open_warehouse() as warehouse:
         warehouse.ensure(BUILDS)
-        _record(warehouse, build_id, is_whole=False)
-    yield build_id
+        built_by = _built_by(warehouse)
+        begun = {"build_id": build_id, "is_whole": False, "project": built_by if built_by == FROM_SCRATCH else ""}
+        _record(warehouse, begun)
+    try:
+        yield (build := Build(build_id, built_by))
+    except BaseException as error:
+        try:
+            with open_warehouse() as warehouse:
+                _is_alone(warehouse, begun)
+        except MercuriosError as other:
+            error.add_note(f"whether another build ran at the same time could not be seen: {other}")
+        raise
     with open_warehouse() as warehouse:
-        [newest] = warehouse.rows(BUILDS, _ALL).to_pylist()
-        if newest["build_id"] != build_id:
-            _record(warehouse, newest["build_id"], is_whole=False)
-            raise TransformFailed("another build of the marts began meanwhile; run `mercurios transform` once more")
-        _record(warehouse, build_id, is_whole=True)
+        if not _is_alone(warehouse, begun):
+            raise TransformFailed(
+                "another build of the marts ran at the same time; when that one has ended run `mercurios transform` "
+                "once more, which then builds everything from scratch"
+            )
+        _record(warehouse, {"build_id": build_id, "is_whole": True, "project": build.project})
 
 
 def require_build(warehouse: Warehouse) -> str:
     """The id of the newest build; raises TransformFailed when there is none, or when it is not whole."""
-    rows = warehouse.rows(BUILDS, _ALL).to_pylist()
+    rows = _rows(warehouse)
     if not rows:
         raise TransformFailed("no build of the marts is recorded; run `mercurios transform` first")
     if not rows[0]["is_whole"]:
@@ -54,6 +82,25 @@ def require_build(warehouse: Warehouse) -> str:
     return str(rows[0]["build_id"])
 
 
-def _record(warehouse: Warehouse, build_id: str, *, is_whole: bool) -> None:
-    rows = pa.table({"build_id": [build_id], "is_whole": [is_whole]})
-    warehouse.replace(BUILDS, _ALL, rows)
+def _is_alone(warehouse: Warehouse, begun: Mapping[str, Any]) -> bool:
+    """Whether no other build began since; else nothing can be built upon what there is now, and that is recorded."""
+    [newest] = _rows(warehouse)
+    if newest != begun:
+        _record(warehouse, newest | {"is_whole": False, "project": FROM_SCRATCH})
+    return bool(newest == begun)
+
+
+def _built_by(warehouse: Warehouse) -> str:
+    for row in _rows(warehouse):
+        if row["is_whole"] or row["project"] == FROM_SCRATCH:
+            return row["project"] or ""
+    return ""
+
+
+def _rows(warehouse: Warehouse) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = warehouse.rows(BUILDS, _ALL).drop_columns(["tenant_id"]).to_pylist()
+    return rows
+
+
+def _record(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
+    warehouse.replace(BUILDS, _ALL, pa.Table.from_pylist([row]))

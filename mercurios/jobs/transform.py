@@ -1,6 +1,6 @@
 """Transform: the raw records become tested marts.
 
-report = transform(lambda: run_dbt(project, target, state), lambda: DuckDBWarehouse.open(url))
+report = transform(wiring.build_marts, wiring.open_warehouse)
 report.rows["fct_sale_lines"]
 """
 
@@ -13,8 +13,9 @@ import structlog
 
 from mercurios.errors import TransformFailed
 from mercurios.jobs.builds import recorded
+from mercurios.jobs.ingest import RAW_TABLES
 from mercurios.tables import MARTS
-from mercurios.transformation import DbtResult, NodeResult
+from mercurios.transformation import FROM_SCRATCH, DbtResult, NodeResult
 from mercurios.warehouse import Warehouse
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,8 @@ SEVERITIES = ("error", "warning", "note")
 class Breach:
     """A rule of the warehouse that records of one tenant break.
 
-    breaches, checked: records of the entity; example: one of them and what is wrong with it.
+    breaches, checked: records of the entity; example: one of them and what is wrong with it; statement: the rule as a
+    sentence; fallback: what the marts do with such a record; remedy: what somebody can do about it.
     """
 
     tenant_id: str
@@ -36,6 +38,9 @@ class Breach:
     breaches: int
     checked: int
     example: str
+    statement: str
+    fallback: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,23 @@ class TransformReport:
     breaches: tuple[Breach, ...] = ()
 
 
-def transform(build: Callable[[], DbtResult], open_warehouse: Callable[[], Warehouse]) -> TransformReport:
+def transform(
+    build: Callable[[str], DbtResult], open_warehouse: Callable[[], Warehouse], *, from_scratch: bool = False
+) -> TransformReport:
     """Build and test the marts, then count them; dbt and the warehouse are opened one after the other.
 
+    build: takes the name of the project that made the build before, empty when there is none that is whole.
+    from_scratch: also what was built before and has not changed.
     Only a build that came to its end here can be exported. Raises TransformFailed when a model or a test fails, or when
     a published mart was not built.
     """
     started = time.perf_counter()
-    with recorded(open_warehouse):
-        result = build()
+    with recorded(open_warehouse) as recording:
+        if not recording.built_by:
+            with open_warehouse() as warehouse:
+                warehouse.ensure(*RAW_TABLES)  # of what nobody has delivered yet
+        result = build(FROM_SCRATCH if from_scratch else recording.built_by)
+        recording.project = result.project
         with open_warehouse() as warehouse:
             rows = _count(warehouse)
             breaches = _breaches(warehouse)
@@ -83,7 +96,7 @@ def _count(warehouse: Warehouse) -> dict[str, int]:
 
 def _breaches(warehouse: Warehouse) -> tuple[Breach, ...]:
     """The broken rules of every tenant."""
-    found = warehouse.table("marts.mart_data_quality")
-    broken = found.filter(pc.field("breaches") > 0).select([field.name for field in fields(Breach)])
-    breaches = (Breach(**row) for row in broken.to_pylist())
+    rules = warehouse.table("seeds.warehouse_rules").select(["rule", "statement", "fallback", "remedy"])
+    broken = warehouse.table("marts.mart_data_quality").filter(pc.field("breaches") > 0).join(rules, "rule")
+    breaches = (Breach(**row) for row in broken.select([field.name for field in fields(Breach)]).to_pylist())
     return tuple(sorted(breaches, key=lambda b: (SEVERITIES.index(b.severity), -b.breaches, b.tenant_id, b.rule)))

@@ -19,17 +19,15 @@ from urllib.parse import urlparse
 from uuid import uuid4
 
 import pyarrow as pa
-from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog, load_catalog
-from sqlalchemy.exc import SQLAlchemyError
 
-from mercurios.errors import ConfigError, LakeError, NoRelease
-from mercurios.lake.conflicts import PublishConflict
+from mercurios.errors import BadRequest, ConfigError, LakeError, NoRelease
+from mercurios.lake.conflicts import PublishConflict, committing, reached
 from mercurios.lake.expiry import Expiring, Expiry, Policy
 from mercurios.lake.partitions import CONTENTS, Source, TableReport, day_column
 from mercurios.lake.publishing import publish_rows, publish_source
 from mercurios.lake.reading import Reader
-from mercurios.lake.releases import NAMESPACE, Release, ReleaseLog, ReleaseTable, release_id
+from mercurios.lake.releases import Release, ReleaseLog, ReleaseTable, release_id
 
 __all__ = [
     "CONTENTS",
@@ -56,14 +54,15 @@ class Lake:
         self._catalog = catalog
         self._data_url = data_url.rstrip("/")
         self._log = ReleaseLog(catalog)
-        catalog.create_namespace_if_not_exists(NAMESPACE)
 
     @classmethod
     def open(cls, catalog_url: str, data_url: str, **properties: str) -> "Lake":
-        """Open a lake; the catalog is `sqlite:///PATH` or `glue://`, the data `file:///PATH` or `s3://BUCKET/PREFIX`."""
+        """Open a lake; the catalog is `sqlite:///PATH` or `glue://`, the data `file:///PATH` or `s3://BUCKET/PREFIX`.
+
+        Nothing is made in it before something is published. Raises ConfigError and LakeError.
+        """
         scheme = urlparse(catalog_url).scheme
         if scheme == "sqlite":
-            Path(catalog_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             kind = {"type": "sql", "uri": catalog_url}
         elif scheme == "glue":
             kind = {"type": "glue"}
@@ -72,10 +71,10 @@ class Lake:
         if urlparse(data_url).scheme not in {"file", "s3"}:
             given = urlparse(data_url).scheme
             raise ConfigError(f"lake data of scheme {given!r}: expected file:///PATH or s3://BUCKET/PREFIX")
-        try:
+        with reached("the lake's catalog (MERCURIOS_CATALOG)"):
+            if scheme == "sqlite":
+                Path(catalog_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return cls(load_catalog("mercurios", warehouse=data_url, **kind, **properties), data_url)
-        except (SQLAlchemyError, BotoCoreError, ClientError) as error:
-            raise LakeError(f"the lake's catalog ({scheme}) cannot be opened: {str(error).splitlines()[0]}") from error
 
     def publish(
         self,
@@ -94,6 +93,7 @@ class Lake:
         Raises LakeError when a table does not have the columns of `mercurios.tables` or is not written in full, and
         PublishConflict when somebody published since `base` or meanwhile; nothing is visible then.
         """
+        _check_zone(as_of)
         before = self.current()
         if base is not None and (before is None or before.id != base.id):
             raise PublishConflict(
@@ -132,8 +132,10 @@ class Lake:
         pinned: ids of releases to keep whatever their age. With `dry_run` nothing is changed and the same is told.
         Raises LakeError, before a file is removed, when one that is needed is not found.
         """
+        _check_zone(now)
         expiring = Expiring(self._catalog, self._data_url, policy, now, frozenset(pinned))
-        return expiring.plan() if dry_run else expiring.run()
+        with reached("the expiry did not get to its end", damaged=True):
+            return expiring.plan() if dry_run else expiring.run()
 
     def current(self) -> Release | None:
         """The newest release, or None when nothing was published yet."""
@@ -151,15 +153,19 @@ class Lake:
         for release in self.releases():
             if release.id == wanted:
                 return release
-        raise NoRelease(f"the lake holds no release {wanted!r}; `mercurios release list` shows those there are")
+        raise NoRelease(f"the lake holds no release {wanted[:40]!r}; `mercurios release list` shows those there are")
 
     def release_at(self, moment: datetime) -> Release:
         """The release that was current at a moment; raises NoRelease when there was none or it is expired."""
+        _check_zone(moment)
         releases = self.releases()
         before = [release for release in releases if release.at <= moment]
         after = releases[len(before)].number if len(before) < len(releases) else None
         if not before or after not in {None, before[-1].number + 1}:  # else one in between was expired
-            raise NoRelease(f"the lake holds no release that was current at {moment.isoformat()}")
+            raise NoRelease(
+                f"the lake holds no release that was current at {moment.isoformat()}: nothing was published yet, or it "
+                "was expired; `mercurios release list` shows those there are"
+            )
         return before[-1]
 
     def releases(self) -> tuple[Release, ...]:
@@ -174,28 +180,39 @@ class Lake:
         """The content of one file of a release; raises LakeError when the release does not hold it."""
         if name not in release.files:
             raise LakeError(f"release {release.id} holds no file {name!r}; run the verb that makes it")
-        try:
-            with self._log.table().io.new_input(release.files[name]).open() as stream:
-                return bytes(stream.read())
-        except FileNotFoundError as error:
-            self.release(release.id)
-            raise LakeError(f"file {name!r} of release {release.id} is gone; run the verb that makes it") from error
+        with reached(f"file {name!r} of release {release.id}"):
+            try:
+                with self._log.io().new_input(release.files[name]).open() as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                self.release(release.id)
+        raise LakeError(f"file {name!r} of release {release.id} is gone; run the verb that makes it")
 
     def _put(self, name: str, rows: Rows, tenants: tuple[str, ...] | None, pinned: ReleaseTable | None) -> ReleaseTable:
         given = rows() if callable(rows) else rows
-        if isinstance(given, Source):
+        with committing(name):
+            if not isinstance(given, Source):
+                return publish_rows(self._catalog, name, given, tenants, pinned)[0]
             done, report = publish_source(self._catalog, name, given, pinned)
-            given.told(report)
-            return done
-        return publish_rows(self._catalog, name, given, tenants, pinned)[0]
+        given.told(report)
+        return done
 
     def _files(self, number: int, before: Release | None, files: Mapping[str, bytes]) -> dict[str, str]:
         """Places of all files of the release; what is as it was stays where it is."""
         kept = dict(before.files) if before else {}
         folder = f"{self._data_url}/releases/{release_id(number)}-{uuid4().hex[:8]}"
         for name, body in files.items():
+            if {"", ".", ".."} & set(name.split("/")):
+                raise LakeError(f"file {name!r} would not lie in the folder of its release; give it another name")
             if before is None or name not in kept or self.read_file(before, name) != body:
                 kept[name] = f"{folder}/{name}"
-                with self._log.table().io.new_output(kept[name]).create(overwrite=True) as stream:
-                    stream.write(body)
+                with committing(f"file {name!r}"):
+                    output = self._log.table().io.new_output(kept[name])
+                    with output.create(overwrite=True) as stream:
+                        stream.write(body)
         return kept
+
+
+def _check_zone(moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise BadRequest(f"expected a moment with its time zone, got {moment.isoformat()} without; add one, e.g. Z")

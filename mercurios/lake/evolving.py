@@ -27,7 +27,7 @@ from pyiceberg.types import (
 
 from mercurios.lake.conflicts import committing
 from mercurios.lake.partitions import day_column
-from mercurios.lake.releases import NAMESPACE, PROPERTIES
+from mercurios.lake.releases import NAMESPACE, PROPERTIES, make_namespace
 from mercurios.tables import TABLES, UTC
 
 _TYPES: dict[pa.DataType, PrimitiveType] = {
@@ -48,6 +48,7 @@ def open_table(catalog: Catalog, name: str) -> IcebergTable:
             table = catalog.load_table(identifier)
         except NoSuchTableError:
             schema = TABLES[name].schema
+            make_namespace(catalog)
             with (
                 catalog.create_table_transaction(identifier, schema=schema, properties=PROPERTIES) as making,
                 making.update_spec() as spec,

@@ -25,6 +25,10 @@ _Releases: TypeAlias = tuple[Release, ...]
 _Dropped: TypeAlias = Mapping[tuple[str, ...], frozenset[int]]
 
 
+MOST_DAYS = 36500
+_NO_TIME, _MOST = timedelta(), timedelta(days=MOST_DAYS)
+
+
 @dataclass(frozen=True)
 class Policy:
     """What is kept: the newest releases, and all that are younger than some days.
@@ -37,10 +41,11 @@ class Policy:
     young: timedelta = timedelta(days=3)
 
     def __post_init__(self) -> None:
-        if self.releases < 1 or self.days < 0 or self.young < timedelta():
+        whole = type(self.releases) is int and type(self.days) is int
+        if not whole or self.releases < 1 or not 0 <= self.days <= MOST_DAYS or not _NO_TIME <= self.young <= _MOST:
             raise BadRequest(
-                f"expected to keep at least 1 release and 0 days, got {self.releases} and {self.days}; "
-                "the current release is always kept"
+                f"expected to keep at least 1 release, 0 to {MOST_DAYS} whole days, and what is young no longer, "
+                f"got {self.releases}, {self.days} and {self.young}; the current release is always kept"
             )
 
     def expired(self, releases: tuple[Release, ...], now: datetime, pinned: Collection[str]) -> tuple[Release, ...]:
@@ -80,6 +85,8 @@ class Expiring:
     def plan(self) -> Expiry:
         """Tell what a run would do."""
         releases = self._log.all()
+        if not releases:
+            return _told((), (), {}, [])
         gone = self._expired(releases)
         kept = tuple(release for release in releases if release not in gone)
         dropped = {table.name(): self._droppable(table, kept) for table in self._tables()}
@@ -88,6 +95,8 @@ class Expiring:
     def run(self) -> Expiry:
         """Take out the releases, then what they alone needed."""
         gone, kept = self._take_out()
+        if not kept:  # nothing was published yet, and nothing is made by looking
+            return _told((), (), {}, [])
         dropped, busy = {}, []
         for table in self._tables():
             old = self._droppable(table, kept)
@@ -96,7 +105,7 @@ class Expiring:
             else:
                 dropped[table.name()] = old
         useless = self._useless(self._log.all(), {})
-        remove(self._log.table().io, useless)
+        remove(self._log.io(), useless)
         return replace(_told(gone, kept, dropped, useless), busy=tuple(busy))
 
     @property
@@ -129,7 +138,7 @@ class Expiring:
 
     def _useless(self, kept: _Releases, dropped: _Dropped) -> list[Stored]:
         """Files that lie there now, are not young, and that nothing needs once `dropped` snapshots are gone."""
-        io = self._log.table().io
+        io = self._log.io()
         folders = [table.location() for table in self._tables()] + [f"{self.data_url}/releases"]
         there = {file.place: file for folder in folders for file in stored(io, folder)}
         wanted = {place(location) for release in kept for location in release.files.values()}

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from mercurios.errors import LakeError
 from mercurios.tables import TABLES
+from mercurios.tenancy.reading import TENANT_ID
 
 CONTENTS = pa.schema(
     [
@@ -86,12 +87,22 @@ def day_column(name: str) -> str | None:
 
 
 def partitions(contents: pa.Table) -> dict[Partition, tuple[int, str]]:
-    """Rows and fingerprint by partition; raises LakeError when one comes twice or has no tenant."""
+    """Rows and fingerprint by partition; raises LakeError when one comes twice or has no tenant of that name."""
     rows = contents.to_pylist()
     found = {Partition(row["tenant_id"], row["month"]): (row["rows"], row["fingerprint"]) for row in rows}
     if len(found) < contents.num_rows or any(partition.tenant_id is None for partition in found):
         raise LakeError("a partition comes twice, or rows have no tenant_id; the marts break their keys")
+    check_tenants(partition.tenant_id for partition in found)
     return found
+
+
+def check_tenants(ids: Iterable[str]) -> None:
+    """Raise LakeError where an id is none: it becomes a folder, and policies open folders by name."""
+    if wrong := sorted({repr(found[:40]) for found in ids if not TENANT_ID.fullmatch(found)}):
+        raise LakeError(
+            f"expected ids of tenants (up to 32 lower case letters, digits and _), got {', '.join(wrong[:5])}; "
+            "nothing is published; take these rows out of the warehouse (`mercurios tenant list` shows who is set up)"
+        )
 
 
 def compare(before: pa.Table | None, after: pa.Table) -> Changes:

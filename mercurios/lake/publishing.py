@@ -23,6 +23,7 @@ from mercurios.lake.partitions import (
     Partition,
     Source,
     TableReport,
+    check_tenants,
     chosen,
     compare,
     day_column,
@@ -57,6 +58,7 @@ def publish_rows(
     _check_name(name)
     batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], rows.schema)]
     ready = ordered(pa.Table.from_batches([shaped(name, batch) for batch in batches]), day_column(name))
+    check_tenants(ready["tenant_id"].unique().to_pylist())
     if strangers := set(ready["tenant_id"].unique().to_pylist()) - set(tenants or ready["tenant_id"].to_pylist()):
         raise LakeError(f"{name} holds rows of {', '.join(sorted(strangers))}, which this publication does not replace")
     table = open_table(catalog, name)
@@ -116,8 +118,11 @@ def _contents(table: IcebergTable, pinned: ReleaseTable | None) -> pa.Table | No
     snapshot = table.snapshot_by_id(pinned.snapshot_id) if pinned else None
     if pinned is None or snapshot is None or not pinned.contents or snapshot.schema_id != table.schema().schema_id:
         return None
-    with table.io.new_input(pinned.contents).open() as stream:
-        return pq.read_table(pa.BufferReader(stream.read()))
+    try:
+        with table.io.new_input(pinned.contents).open() as stream:
+            return pq.read_table(pa.BufferReader(stream.read()))
+    except (FileNotFoundError, pa.ArrowInvalid):  # lost or damaged: all is written anew
+        return None
 
 
 def _write_contents(table: IcebergTable, contents: pa.Table) -> str:

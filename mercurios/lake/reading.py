@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import BooleanExpression, In
 from pyiceberg.table import DataScan
 
 from mercurios.errors import LakeError, NoRelease
+from mercurios.lake.conflicts import advice, reached
 from mercurios.lake.releases import NAMESPACE, Release, ReleaseLog
 from mercurios.tables import TABLES
 
@@ -59,14 +61,14 @@ class Reader:
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            if self.release.id not in {release.id for release in ReleaseLog(self._catalog).all()}:
-                raise NoRelease(f"release {self.release.id} was expired; read the current one") from error
-            raise LakeError(
-                f"{name} of release {self.release.id}: a file is gone ({error}); roll back or export"
-            ) from error
+        place = f"{name} of release {self.release.id}"
+        with reached(place, damaged=True):
+            try:
+                yield
+            except (FileNotFoundError, NoSuchTableError) as error:
+                if self.release.id not in {release.id for release in ReleaseLog(self._catalog).all()}:
+                    raise NoRelease(f"release {self.release.id} was expired; read the current one") from error
+                raise LakeError(f"{place}: {advice(FileNotFoundError())}") from None
 
 
 def _rows_of(tenant_id: str) -> BooleanExpression:

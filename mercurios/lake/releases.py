@@ -17,10 +17,11 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import EqualTo
+from pyiceberg.io import FileIO
 from pyiceberg.table import Table as IcebergTable
 
-from mercurios.errors import LakeError
-from mercurios.lake.conflicts import PublishConflict, committing
+from mercurios.errors import LakeError, NoRelease
+from mercurios.lake.conflicts import PublishConflict, committing, reached
 from mercurios.tables import UTC as UTC_TIMESTAMP
 
 NAMESPACE = "lake"
@@ -99,24 +100,39 @@ class ReleaseLog:
     def all(self) -> tuple[Release, ...]:
         """Every release that was not expired, oldest first."""
         try:
-            return _releases(self._catalog.load_table(RELEASES))
+            with reached("the table of releases", damaged=True):
+                return _releases(self._catalog.load_table(RELEASES))
         except NoSuchTableError:
             return ()
 
     def newest(self) -> Release | None:
         """The newest release, or None when nothing was published yet; reads one row."""
         try:
-            return _newest(self._catalog.load_table(RELEASES))
+            with reached("the table of releases", damaged=True):
+                return _newest(self._catalog.load_table(RELEASES))
         except NoSuchTableError:
             return None
 
+    def io(self) -> FileIO:
+        """What reads the files of releases; raises NoRelease before the first one."""
+        try:
+            return self._catalog.load_table(RELEASES).io
+        except NoSuchTableError as error:
+            raise NoRelease("the lake holds no release yet; run `mercurios export` first") from error
+
     def append(self, release: Release) -> None:
-        """Make `release` the newest; raises PublishConflict when it does not follow the one that is newest now."""
+        """Make `release` the newest; raises PublishConflict when it does not follow the one that is newest now.
+
+        Raises NoRelease when it brings back one that is expired: what that one pinned may be gone.
+        """
 
         def add(table: IcebergTable) -> None:
             newest = _newest(table)
             if release.number != (newest.number if newest else 0) + 1:
                 raise PublishConflict(f"{newest.id if newest else 'none'} was published meanwhile; run this one again")
+            old = release.rollback_of
+            if old and old not in {there.id for there in _releases(table)}:
+                raise NoRelease(f"release {old} was expired meanwhile; `mercurios release list` shows those there are")
             table.append(_rows([release]), snapshot_properties={_NEWEST: str(release.number)})
 
         self._change(add)
@@ -143,6 +159,7 @@ class ReleaseLog:
             try:
                 table = self._catalog.load_table(RELEASES)
             except NoSuchTableError:
+                make_namespace(self._catalog)
                 return self._catalog.create_table_if_not_exists(RELEASES, schema=_SCHEMA, properties=PROPERTIES)
             if set(_SCHEMA.names) - set(table.schema().column_names):
                 with table.update_schema() as update:
@@ -158,6 +175,13 @@ class ReleaseLog:
             except PublishConflict as error:
                 if error.__cause__ is None or not left:  # what `change` itself refuses
                     raise
+
+
+def make_namespace(catalog: Catalog) -> None:
+    """Make the lake's namespace if it is missing; on Glue `mercurios lake apply` has made it, and writers may not."""
+    if not catalog.namespace_exists(NAMESPACE):
+        with reached("the lake's namespace is not there (on Glue `mercurios lake apply` makes it)"):
+            catalog.create_namespace_if_not_exists(NAMESPACE)
 
 
 def _newest(table: IcebergTable) -> Release | None:

@@ -6,6 +6,7 @@ A partition is a tenant's rows, or with a day column a month of them.
 """
 
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -97,5 +98,5 @@ def _condition(extract: Extract, tenant_id: str, month: date | None) -> tuple[st
         return "tenant_id = ?", (tenant_id,)
     if month is None:
         return f"(tenant_id = ? and {extract.day} is null)", (tenant_id,)
-    after = date(month.year + month.month // 12, month.month % 12 + 1, 1)
-    return f"(tenant_id = ? and {extract.day} >= ? and {extract.day} < ?)", (tenant_id, month, after)
+    last = month.replace(day=monthrange(month.year, month.month)[1])
+    return f"(tenant_id = ? and {extract.day} between ? and ?)", (tenant_id, month, last)

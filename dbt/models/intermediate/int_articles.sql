@@ -34,6 +34,7 @@ described as (
     select
         referenced.tenant_id,
         referenced.article_number,
+        articles.article_number is not null as has_master,
         articles.category_number,
         articles.supplier_number,
         articles.season_number,
@@ -91,6 +92,7 @@ final as (
         coalesce(supplier, '(unknown)') as supplier,
         coalesce(season, '(unknown)') as season,
         brand,
+        has_master,
         is_merchandise,
         is_nos,
         is_active,

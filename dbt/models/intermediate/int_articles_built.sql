@@ -1,29 +1,31 @@
--- depends_on: {{ ref('int_batches_built') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace',
+    on_schema_change='fail',
+    meta={'replaced': {
+        'int_changed_articles': ['tenant_id', 'article_number'],
+        'int_replaced_tenants': ['tenant_id'],
+    }},
+) }}
+
+-- depends_on: {{ ref('int_batches_built') }}, {{ ref('int_replaced_tenants') }}
 with
-
-articles as (
-    select * from {{ ref('int_articles') }}
-),
-
-tenants as (
-    select * from {{ ref('stg_prohandel__tenants') }}
-),
 
 final as (
     select
-        articles.tenant_id,
-        articles.article_number,
-        articles.category,
-        articles.department,
-        articles.product_type,
-        articles.supplier,
-        articles.season,
-        articles.is_merchandise,
-        articles.vat_rate,
-        tenants.time_zone
-    from articles
-    left join tenants
-        on articles.tenant_id = tenants.tenant_id
+        tenant_id,
+        article_number,
+        category,
+        department,
+        product_type,
+        supplier,
+        season,
+        is_merchandise,
+        vat_rate,
+        has_master,
+        time_zone,
+        currencies
+    from {{ ref('int_changed_articles') }}
 )
 
 select * from final

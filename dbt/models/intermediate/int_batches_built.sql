@@ -1,6 +1,8 @@
+-- Every model of the strategy `replace`: what one of them has missed is new to all in the next run.
 -- depends_on: {{ ref('fct_sale_lines') }}, {{ ref('fct_receipts') }}, {{ ref('fct_stock_daily') }}
--- depends_on: {{ ref('mart_sales_daily') }}, {{ ref('int_first_and_last_sales') }}, {{ ref('int_sale_breaches') }}
--- depends_on: {{ ref('int_sales_branch_days') }}, {{ ref('int_stock_snapshots') }}
+-- depends_on: {{ ref('mart_sales_daily') }}, {{ ref('int_first_and_last_sales') }}, {{ ref('int_sales_branch_days') }}
+-- depends_on: {{ ref('int_sold_articles') }}, {{ ref('int_stocked_articles') }}, {{ ref('int_stock_snapshots') }}
+-- depends_on: {{ ref('int_sale_breaches') }}
 with
 
 batches as (

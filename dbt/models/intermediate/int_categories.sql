@@ -1,6 +1,3 @@
-{# No merchant's tree is deeper; a chain that goes on has lost its way. #}
-{% set deepest = 20 %}
-
 with recursive
 
 categories as (
@@ -44,7 +41,7 @@ ascent as (
         and ascent.ancestor_number = placed.category_number
     where placed.parent_number is not null
         and ascent.ancestor_number <> ascent.category_number
-        and ascent.steps < {{ deepest }}
+        and ascent.steps < {{ deepest_category() }}
 ),
 
 circular as (
@@ -97,7 +94,7 @@ descent as (
     inner join named
         on descent.tenant_id = named.tenant_id
         and descent.category_number = named.parent_number
-    where descent.depth < {{ deepest }}
+    where descent.depth < {{ deepest_category() }}
 ),
 
 -- What no descent reaches lies deeper than any tree: it is cut like a circle.
@@ -114,6 +111,7 @@ final as (
         coalesce(descent.path, named.name) as path,
         categories.is_service,
         coalesce(vat_rates.vat_rate, standard_rates.vat_rate) as vat_rate,
+        named.is_circular,
         named.is_circular or descent.category_number is null as is_cut
     from named
     inner join categories

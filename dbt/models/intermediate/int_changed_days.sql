@@ -19,6 +19,7 @@ changed as (
     inner join {{ ref('int_changed_articles') }} as articles
         on lines.tenant_id = articles.tenant_id
         and lines.article_number = articles.article_number
+    where articles.has_lines
     {% endif %}
     {% if before and built %}
     -- A run that broke off may have changed the lines already, and not what is made of them.

@@ -16,8 +16,15 @@ days as (
         tenant_id,
         cast({{ dbt.dateadd('day', days, 'arrived_on') }} as date) as snapshot_on
     from arrived
-    {{ 'union' if not loop.last }}
+    union
     {% endfor %}
+    -- A tenant that is replaced is taken whole, also what came without a batch.
+    select
+        snapshots.tenant_id,
+        snapshots.snapshot_on
+    from {{ ref('stg_prohandel__article_sizes') }} as snapshots
+    inner join {{ ref('int_replaced_tenants') }} as replaced
+        on snapshots.tenant_id = replaced.tenant_id
 ),
 
 final as (

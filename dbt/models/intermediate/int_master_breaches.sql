@@ -129,7 +129,11 @@ told as (
         tree.tenant_id,
         'category_cycle' as rule,
         cast(tree.category_number as varchar) as record,
-        'its main category ' || cast(categories.main_category_number as varchar) || ' leads back to it' as detail
+        case
+            when tree.is_circular
+                then 'its main category ' || cast(categories.main_category_number as varchar) || ' leads back to it'
+            else 'it lies under {{ deepest_category() }} categories'
+        end as detail
     from tree
     inner join categories
         on tree.tenant_id = categories.tenant_id
@@ -182,9 +186,24 @@ told as (
         id as record,
         'article ' || cast(article_number as varchar) || ' in branch ' || cast(branch_number as varchar) as detail
     from stock
-    where abs(stock_quantity) >= 1e9
-        or abs(purchase_price) >= 1e11
-        or abs(stock_quantity * purchase_price) >= 1e11
+    where {{ is_uncountable(['stock_quantity', 'purchase_price', product('stock_quantity', 'purchase_price')]) }}
+    union all
+    select
+        tenant_id,
+        'article_uncountable' as rule,
+        cast(number as varchar) as record,
+        'the purchase price or the label price is out of bounds' as detail
+    from {{ current_masters('prohandel_article') }} as counted
+    where {{ is_uncountable(['purchase_price', 'label_price']) }}
+    union all
+    select
+        tenant_id,
+        'voucher_uncountable' as rule,
+        cast(number as varchar) as record,
+        'the value or what was redeemed is out of bounds' as detail
+    from {{ current_masters('prohandel_voucher') }} as counted
+    where {{ is_uncountable(['value', 'amount_redeemed']) }}
+        and _deleted_at is null
     union all
     select
         tenant_id,
@@ -213,6 +232,14 @@ told as (
         'order ' || cast(order_number as varchar) as detail
     from positions
     where delivered_units is null
+    union all
+    select
+        tenant_id,
+        'order_position_uncountable' as rule,
+        order_id || '/' || cast(position as varchar) as record,
+        'order ' || cast(order_number as varchar) as detail
+    from positions
+    where is_uncountable
     union all
     select
         tenant_id,

@@ -61,13 +61,16 @@ described as (
         {{ money('sales.sale_price', 2) }}
             + {{ money('coalesce(sales.discount, 0)', 2) }}
             + {{ money('coalesce(sales.deduction, 0)', 2) }} as reckoned,
-        {{ money('sales.label_price * ' ~ pieces('sales.quantity'), 2) }} as labelled,
-        abs(sales.quantity) >= 1e9
-            or abs(sales.sale_price) >= 1e11
-            or coalesce(abs(sales.discount) >= 1e11, false)
-            or coalesce(abs(sales.deduction) >= 1e11, false)
-            or coalesce(abs(sales.label_price) >= 1e11, false)
-            or coalesce(abs(sales.purchase_price) >= 1e11, false) as is_uncountable
+        {{ money(product('sales.quantity', 'sales.label_price'), 2) }} as labelled,
+        {{ is_uncountable([
+            'sales.quantity',
+            'sales.sale_price',
+            'sales.discount',
+            'sales.deduction',
+            'sales.label_price',
+            'sales.purchase_price',
+            product('sales.quantity', 'sales.label_price'),
+        ]) }} as is_uncountable
     from sales
     inner join tenants
         on sales.tenant_id = tenants.tenant_id
@@ -91,7 +94,7 @@ judged as (
         type not in (0, 1, 2, 3) as sale_type_unknown,
         coalesce(currency <> tenant_currency, false) as currency_foreign,
         sold_on > read_on as day_in_future,
-        sold_on < cast('2000-01-01' as date) as day_before_calendar,
+        sold_on < {{ first_day() }} as day_before_calendar,
         coalesce(receipt_number, 0) = 0 as receipt_without_number,
         is_uncountable as quantity_uncountable,
         mod(type, 2) = 1 and quantity > 0 as return_not_negative,

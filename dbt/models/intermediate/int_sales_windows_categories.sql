@@ -12,6 +12,7 @@ days as (
 final as (
     select
         sale_lines.tenant_id,
+        sale_lines.department,
         sale_lines.category,
         sale_lines.sold_on,
         cast(sum(sale_lines.cost_amount) as decimal(18, 4)) as cost
@@ -19,7 +20,7 @@ final as (
     inner join days
         on sale_lines.tenant_id = days.tenant_id
         and sale_lines.sold_on = days.sold_on
-    group by sale_lines.tenant_id, sale_lines.category, sale_lines.sold_on
+    group by sale_lines.tenant_id, sale_lines.department, sale_lines.category, sale_lines.sold_on
 )
 
 select * from final

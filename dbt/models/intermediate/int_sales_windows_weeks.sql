@@ -15,7 +15,7 @@ weekly as (
         sale_lines.tenant_id,
         sale_lines.article_number,
         days.weeks_ago,
-        {{ sum_pieces('sale_lines.quantity') }} as units
+        {{ sum_pieces_of_lines('sale_lines.quantity') }} as units
     from sale_lines
     inner join days
         on sale_lines.tenant_id = days.tenant_id

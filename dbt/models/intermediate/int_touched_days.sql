@@ -24,6 +24,13 @@ touched as (
         and sales._extracted_at = arrived.started_at
     union
     select
+        sales.tenant_id,
+        sales.sold_on
+    from {{ ref('stg_prohandel__sales') }} as sales
+    inner join {{ ref('int_replaced_tenants') }} as tenants
+        on sales.tenant_id = tenants.tenant_id
+    union
+    select
         tenant_id,
         sold_on
     from {{ ref('int_changed_lines') }}

@@ -9,7 +9,6 @@ final as (
         tenant_id,
         staff_number,
         branch,
-        job_title,
         is_active
     from staff
 )

@@ -24,9 +24,16 @@ arrived as (
     from {{ ref('int_batches') }}
     where entity = 'sale'
         and is_new
+        and tenant_id not in (select tenant_id from {{ ref('int_replaced_tenants') }})
 ),
 
+-- A tenant that is replaced is taken whole, also what came without a batch.
 sales as (
+    select sales.*
+    from {{ ref('stg_prohandel__sales') }} as sales
+    inner join {{ ref('int_replaced_tenants') }} as replaced
+        on sales.tenant_id = replaced.tenant_id
+    union all
     select sales.*
     from {{ ref('stg_prohandel__sales') }} as sales
     inner join arrived
@@ -41,7 +48,8 @@ sales as (
     left join arrived
         on sales.tenant_id = arrived.tenant_id
         and sales._extracted_at = arrived.started_at
-    where arrived.tenant_id is null
+    where changed.has_lines
+        and arrived.tenant_id is null
 ),
 {% else %}
 sales as (
@@ -58,13 +66,13 @@ final as (
         sales.tenant_id,
         sales.sale_line_id,
         -- The counter of a register starts again some day, so the day belongs to the receipt's name. A line without a
-        -- receipt's number is a receipt of its own.
+        -- receipt's number is a receipt of its own; an id may read like the name of another.
         coalesce(
             cast(sales.branch as varchar)
                 || '-' || cast(sales.cash_register as varchar)
                 || '-' || cast(sales.receipt_number as varchar)
                 || '-' || cast(sales.sold_on as varchar),
-            sales.sale_line_id
+            'line ' || sales.sale_line_id
         ) as receipt_id,
         sales.sold_on,
         sales.sold_at,

@@ -31,7 +31,8 @@ snapshots as (
     left join {{ ref('int_changed_snapshots') }} as changed
         on snapshots.tenant_id = changed.tenant_id
         and snapshots.snapshot_on = changed.snapshot_on
-    where changed.tenant_id is null
+    where articles.has_lines
+        and changed.tenant_id is null
 ),
 {% else %}
 snapshots as (

@@ -13,7 +13,7 @@ breaches as (
         tenant_id,
         rule,
         count(*) as breaches,
-        left(min(record || ': ' || detail), 200) as example
+        left(min(record || ': ' || coalesce(detail, '')), 200) as example
     from {{ ref('int_rule_breaches') }}
     group by tenant_id, rule
 ),

@@ -13,7 +13,7 @@ seasons as (
 ),
 
 sold as (
-    select * from {{ ref('int_sales_windows_articles') }}
+    select * from {{ ref('int_sales_windows_positions') }}
 ),
 
 tenants as (
@@ -43,9 +43,9 @@ joined as (
         sold.last_sold_on,
         coalesce(sold.units_91d, 0) as units_91d,
         case when sold.tenant_id is null then 0 else sold.cost_364d end as cost_364d,
+        case when sold.tenant_id is null then 0 else sold.net_revenue_364d - sold.cost_364d end as gross_profit_364d,
         tenants.days_covered,
-        averages.stock_value_of_snapshots,
-        averages.snapshots,
+        cast(averages.stock_value_of_snapshots as double) / averages.snapshots as average_stock_value,
         coalesce(on_order.open_units, 0) as on_order_units
     from stock
     left join articles
@@ -92,6 +92,7 @@ final as (
         sizes,
         sizes_out,
         cast(as_of_on - last_sold_on as bigint) as days_since_sale,
+        days_covered,
         as_of_on,
         snapshot_on,
         category,
@@ -113,11 +114,12 @@ final as (
         days_of_supply / 7 as weeks_of_supply,
         on_order_units,
         case
-            when stock_value_of_snapshots > 0
-                then cast(cost_364d as double) * snapshots / cast(stock_value_of_snapshots as double) * 365 / days_covered
+            when average_stock_value > 0 then cast(cost_364d as double) * 365 / days_covered / average_stock_value
         end as turnover,
         stock_value,
+        cast(average_stock_value as decimal(18, 4)) as average_stock_value,
         cast(cost_364d as decimal(18, 4)) as cost_364d,
+        cast(gross_profit_364d as decimal(18, 4)) as gross_profit_364d,
         cast(case when is_old then stock_value else 0 end as decimal(18, 4)) as old_stock_value,
         cast(
             case

@@ -9,22 +9,7 @@ as_of as (
 ),
 
 sold as (
-    select
-        tenant_id,
-        article_number,
-        {{ sum_pieces('units_28d') }} as units_28d,
-        {{ sum_pieces('units_28d_before') }} as units_28d_before,
-        {{ sum_pieces('units_91d') }} as units_91d,
-        {{ sum_pieces('units_364d') }} as units_364d,
-        {{ sum_pieces('sold_units_364d') }} as sold_units_364d,
-        {{ sum_pieces('returned_units_364d') }} as returned_units_364d,
-        cast(sum(revenue_28d) as decimal(18, 2)) as revenue_28d,
-        cast(sum(revenue_91d) as decimal(18, 2)) as revenue_91d,
-        cast(sum(revenue_364d) as decimal(18, 2)) as revenue_364d,
-        cast(sum(net_revenue_364d) as decimal(18, 4)) as net_revenue_364d,
-        cast(sum(cost_364d) as decimal(18, 4)) as cost_364d
-    from {{ ref('int_sales_windows_articles') }}
-    group by tenant_id, article_number
+    select * from {{ ref('int_sales_windows_articles') }}
 ),
 
 weeks as (
@@ -80,7 +65,7 @@ selected as (
 ranked as (
     select
         *,
-        row_number() over (partition by tenant_id, category order by revenue_364d desc, article_number)
+        row_number() over (partition by tenant_id, department, category order by revenue_364d desc, article_number)
             as rank_in_category,
         sum(case when net_revenue_364d > 0 then net_revenue_364d else 0 end) over (
             partition by tenant_id

@@ -53,8 +53,7 @@ averages as (
     select
         averages.tenant_id,
         articles.supplier_number,
-        sum(averages.stock_value_of_snapshots) as stock_value_of_snapshots,
-        max(averages.snapshots) as snapshots
+        cast(sum(averages.stock_value_of_snapshots) as double) / max(averages.snapshots) as average_stock_value
     from {{ ref('int_stock_averages') }} as averages
     inner join articles
         on averages.tenant_id = articles.tenant_id
@@ -111,8 +110,7 @@ joined as (
         coalesce(stock.stock_units, 0) as stock_units,
         coalesce(stock.closing_units, 0) as closing_units,
         coalesce(stock.stock_value, 0) as stock_value,
-        averages.stock_value_of_snapshots,
-        averages.snapshots,
+        coalesce(averages.average_stock_value, 0) as average_stock_value,
         coalesce(ordered.orders, 0) as orders,
         coalesce(ordered.ordered_units, 0) as ordered_units,
         coalesce(ordered.delivered_units, 0) as delivered_units,
@@ -144,6 +142,7 @@ final as (
         tenant_id,
         supplier_number,
         cast(orders as bigint) as orders,
+        days_covered,
         as_of_on,
         supplier,
         sold_units_364d,
@@ -152,8 +151,7 @@ final as (
         {{ ratio('cast(net_revenue_364d - cost_364d as decimal(18, 4))', 'net_revenue_364d') }} as gross_margin_364d,
         case when units_364d + closing_units > 0 then units_364d / (units_364d + closing_units) end as sell_through_364d,
         case
-            when stock_value_of_snapshots > 0
-                then cast(cost_364d as double) * snapshots / cast(stock_value_of_snapshots as double) * 365 / days_covered
+            when average_stock_value > 0 then cast(cost_364d as double) * 365 / days_covered / average_stock_value
         end as turnover,
         stock_units,
         ordered_units,
@@ -166,6 +164,7 @@ final as (
         cast(cost_364d as decimal(18, 4)) as cost_364d,
         cast(net_revenue_364d - cost_364d as decimal(18, 4)) as gross_profit_364d,
         cast(stock_value as decimal(18, 4)) as stock_value,
+        cast(average_stock_value as decimal(18, 4)) as average_stock_value,
         cast(open_value as decimal(18, 4)) as open_value
     from joined
 )

@@ -31,6 +31,7 @@ weeks as (
 stock as (
     select
         stock.tenant_id,
+        stock.department,
         stock.category,
         stock.snapshot_on,
         sum(stock.stock_value) as stock_value
@@ -38,13 +39,18 @@ stock as (
     inner join firsts
         on stock.tenant_id = firsts.tenant_id
         and stock.snapshot_on = firsts.snapshot_on
-    group by stock.tenant_id, stock.category, stock.snapshot_on
+    inner join {{ ref('dim_articles') }} as articles
+        on stock.tenant_id = articles.tenant_id
+        and stock.article_number = articles.article_number
+    where articles.is_merchandise
+    group by stock.tenant_id, stock.department, stock.category, stock.snapshot_on
 ),
 
 -- A snapshot is taken in the morning: it holds what that day still sells.
 movements as (
     select
         weeks.tenant_id,
+        stock.department,
         stock.category,
         weeks.week_start,
         stock.stock_value as opening_stock,
@@ -57,6 +63,7 @@ movements as (
     union all
     select
         weeks.tenant_id,
+        stock.department,
         stock.category,
         weeks.week_start,
         0 as opening_stock,
@@ -69,6 +76,7 @@ movements as (
     union all
     select
         weeks.tenant_id,
+        sales.department,
         sales.category,
         weeks.week_start,
         0 as opening_stock,
@@ -81,37 +89,29 @@ movements as (
         and sales.sold_on < weeks.closed_on
 ),
 
-departments as (
-    select
-        tenant_id,
-        category,
-        min(department) as department
-    from {{ ref('dim_articles') }}
-    group by tenant_id, category
-),
-
 summed as (
     select
         tenant_id,
+        department,
         category,
         week_start,
         cast(sum(opening_stock) as decimal(18, 4)) as opening_stock,
         cast(coalesce(sum(sales), 0) as decimal(18, 4)) as sales,
         cast(sum(closing_stock) as decimal(18, 4)) as closing_stock
     from movements
-    group by tenant_id, category, week_start
+    group by tenant_id, department, category, week_start
 ),
 
 paced as (
     select
         *,
         cast(sum(sales) over (
-            partition by tenant_id, category
+            partition by tenant_id, department, category
             order by week_start
             rows between 12 preceding and current row
         ) as decimal(18, 4)) as recent_sales,
         count(*) over (
-            partition by tenant_id, category
+            partition by tenant_id, department, category
             order by week_start
             rows between 12 preceding and current row
         ) as recent_weeks
@@ -120,22 +120,19 @@ paced as (
 
 final as (
     select
-        paced.tenant_id,
-        paced.category,
-        coalesce(departments.department, '(unknown)') as department,
-        paced.week_start,
-        paced.opening_stock,
-        cast(paced.closing_stock - paced.opening_stock + paced.sales as decimal(18, 4)) as intake,
-        paced.sales,
-        paced.closing_stock,
+        tenant_id,
+        department,
+        category,
+        week_start,
+        opening_stock,
+        cast(closing_stock - opening_stock + sales as decimal(18, 4)) as intake,
+        sales,
+        closing_stock,
         case
-            when paced.recent_sales > 0
-                then {{ ratio('greatest(paced.closing_stock, 0)', 'paced.recent_sales') }} * paced.recent_weeks
+            when recent_sales > 0
+                then {{ ratio('greatest(closing_stock, 0)', 'recent_sales') }} * recent_weeks
         end as weeks_of_supply
     from paced
-    left join departments
-        on paced.tenant_id = departments.tenant_id
-        and paced.category = departments.category
 )
 
 select * from final

@@ -47,6 +47,7 @@ final as (
         {{ pieces('ordered') }} as ordered_units,
         coalesce({{ pieces('delivered') }}, {{ pieces('ordered') }} - {{ pieces('backlog') }}) as delivered_units,
         {{ money('cost', 4) }} as unit_cost,
+        {{ is_uncountable(['ordered', 'delivered', 'backlog', 'cost', product('ordered', 'cost')]) }} as is_uncountable,
         _extracted_at
     from typed
 )

@@ -28,7 +28,8 @@ final as (
         nullif(receipt_number, 0) as receipt_number,
         receipt_position,
         cast(date as date) as sold_on,
-        {{ to_utc('sold_locally_at', 'time_zone') }} as sold_at,
+        -- The first and the last day there is have no other day beside them.
+        {{ to_utc('sold_locally_at', "case when date between '0001-01-02' and '9999-12-30' then time_zone else 'UTC' end") }} as sold_at,
         coalesce(article_number, 0) as article_number,
         nullif(customer_number, 0) as customer_number,
         nullif(staff_number, 0) as staff_number,
