@@ -125,11 +125,16 @@ def ingest(
 
 
 @app.command()
-def transform() -> None:
+def transform(
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Build anew also what has not changed, after a test has failed twice."),
+    ] = False,
+) -> None:
     """Build and test the marts with dbt, and list what is wrong in the merchants' books."""
     from mercurios.commands.transform import transform as run
 
-    run()
+    run(from_scratch=from_scratch)
 
 
 @app.command()

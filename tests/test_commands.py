@@ -6,13 +6,14 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from mercurios import wiring
+from mercurios import running, wiring
 from mercurios.__main__ import app
 from mercurios.config import ROOT, child_environment
 from mercurios.errors import BadRequest, MercuriosError, UnknownTenant
@@ -205,3 +206,16 @@ def measured(*arguments: str) -> list[str]:
 
 def test_quality_of_nobody_is_refused(home: Path) -> None:
     assert isinstance(run("quality", "-t", "nobody").exception, UnknownTenant)
+
+
+@pytest.mark.parametrize("asked", [(), ("--from-scratch",)])
+def test_transform_builds_from_scratch_when_asked(asked: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+
+    def run_flow(name: str, *_: object, **parameters: object) -> SimpleNamespace:
+        given.append({"flow": name, **parameters})
+        return SimpleNamespace(breaches=())
+
+    monkeypatch.setattr(running, "run_flow", run_flow)
+    told("transform", *asked)
+    assert given == [{"flow": "transform", "from_scratch": bool(asked)}]

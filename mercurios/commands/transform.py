@@ -1,15 +1,7 @@
 """`mercurios transform`: build and test the marts, and say what is wrong in the merchants' books."""
 
-from typing import Annotated
 
-import typer
-
-
-def transform(
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="build anew also what has not changed, after a test has failed twice")
-    ] = False,
-) -> None:
+def transform(*, from_scratch: bool) -> None:
     """Run the flow and print a line for every rule of the warehouse that a merchant's records break."""
     from mercurios.config import Settings
     from mercurios.console import Console
