@@ -25,7 +25,7 @@ up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the 
 	@exec $(BIN)/mercurios up
 
 soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults and hold the warehouse against the source
-	$(BIN)/python -m pytest tests/test_ingest_kills.py --kills 1000 --timeout 7200
+	$(BIN)/python -m pytest tests/test_ingest_kills.py -n 2 --kills 1000 --timeout 7200
 
 bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history
 	$(BIN)/python -m benchmarks.ingest

@@ -238,6 +238,15 @@ def test_of_a_broken_record_that_changes_while_it_is_read_the_newest_version_is_
     assert still_open(warehouse, "south") == [("A", "b1", "b1")]
 
 
+def test_a_broken_record_that_comes_twice_is_open_once(warehouse: Warehouse) -> None:
+    twice = [rejected("a", "A"), rejected("b", "B"), rejected("a", "A")]
+    for batch in ("b1", "b2"):
+        assert load(warehouse, "north", rejects=twice, batch=batch, scope=Scope()).quarantined == 3
+        assert still_open(warehouse) == [("A", "b1", batch), ("B", "b1", batch)]
+    load(warehouse, "north", rejects=twice[:2], batch="b3", scope=Scope())
+    assert still_open(warehouse) == [("A", "b1", "b3"), ("B", "b1", "b3")]
+
+
 def test_a_record_loaded_and_rejected_at_once_stays_open(warehouse: Warehouse) -> None:
     load(warehouse, "north", rows(thing("a")), rejects=[rejected("a", "A")])
     assert (alive(warehouse), still_open(warehouse)) == ({"a": 1}, [("A", "b1", "b1")])
@@ -413,7 +422,11 @@ class Model:
             alike = sum(1 for known in met.values() if known.record == each.record and known.reasons == each.reasons)
             met[each.record, each.reasons, alike] = each
         last = {each.record_id: (each.record, each.reasons) for each in given.rejects if each.record_id}
-        superseded = {key for key, each in met.items() if last.get(each.record_id, key[:2]) != key[:2]}
+        first_of_newest: dict[object, tuple[object, ...]] = {}
+        for key, each in met.items():
+            if last.get(each.record_id) == key[:2]:
+                first_of_newest.setdefault(each.record_id, key)
+        superseded = {key for key, each in met.items() if first_of_newest.get(each.record_id, key) != key}
         present = came | last.keys()
         for key, each in list(self.quarantine.items()):
             is_gone = given.scope is not None and given.deletes and inside(given.scope, each.day)

@@ -30,7 +30,7 @@ _INSERT = Template("""
     from $rejected as r
     where not exists (select 1 from $target as q where $open and q.record_hash = r.record_hash)
 """)
-# Of a record that changed while it was read the newest version counts; what was told apart by a number is alike.
+# Of a record that was met more than once its newest version counts, and of those that are alike the first.
 _SUPERSEDE = Template("""
     update $target
     set resolved_by = ?, resolved_at = cast(? as timestamp)
@@ -39,11 +39,13 @@ _SUPERSEDE = Template("""
         from (
             select
                 r.record_hash,
-                first_value(r.record_hash) over (partition by r.record_id order by r.$seq desc) as newest
+                split_part(r.record_hash, '-', 1) as version,
+                first_value(r.record_hash) over (partition by r.record_id order by r.$seq desc) as newest,
+                row_number() over (partition by r.record_id, split_part(r.record_hash, '-', 1) order by r.$seq) as place
             from $rejected as r
             where r.record_id is not null
         ) as versions
-        where split_part(versions.record_hash, '-', 1) <> split_part(versions.newest, '-', 1)
+        where versions.version <> split_part(versions.newest, '-', 1) or versions.place > 1
     )
 """)
 _RESOLVE = Template("""
@@ -106,7 +108,7 @@ def insert(rejected: str) -> str:
 
 
 def supersede(rejected: str) -> str:
-    """Records that the same batch met again later, and otherwise; parameters: batch, moment, tenant, entity, batch."""
+    """Records that the same batch met more than once; parameters: batch, moment, tenant, entity, batch."""
     return _SUPERSEDE.substitute(target=QUARANTINE.name, open=_OPEN, rejected=rejected, seq=SEQUENCE)
 
 
