@@ -6,7 +6,8 @@
 For other clients of the same server (dbt): host `emulator.host`, port `emulator.port`, protocol `http`; `.account`,
 `.user` and `.private_key` (PEM) may be anything, as no credentials are checked. Set short timeouts as in `endpoint`;
 SNOWFLAKE_DISABLE_PLATFORM_DETECTION is set while it runs, for child processes too. All connections share one memory, so
-use a database name of your own; it is made at the first connection.
+use a database name of your own (MERCURIOS is where test_account_sql lays out an account); it is made at the first
+connection.
 
 What it cannot show: roles, grants, policies, warehouses and every other account object. Account statements are
 answered with a no-op here, which proves nothing about them, and the row access policy that a table is created with is

@@ -79,7 +79,7 @@ def still_open(warehouse: Warehouse) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def snowflake(emulator: Emulator) -> Iterator[SnowflakeWarehouse]:
-    with emulator.open("MERCURIOS") as warehouse:
+    with emulator.open("BOTH_WAREHOUSES") as warehouse:
         yield warehouse
 
 
