@@ -45,6 +45,44 @@
 
 
 {#
+    Of a table that a model of the strategy `replace` reads, only what its increment inserts: the rows whose tenant and
+    `column`, which may be reckoned, are in a model of changes. Everything where the model is built from scratch.
+#}
+{% macro where_changed(changes, column, reckoned=none, of=none) -%}
+    {% set prefix = of ~ '.' if of else '' %}
+    {% if is_incremental() or not execute -%}  {# dbt learns by parsing what depends on what #}
+    where ({{ prefix }}tenant_id, {{ prefix }}{{ reckoned or column }}) in (select tenant_id, {{ column }} from {{ ref(changes) }})
+    {%- endif %}
+{%- endmacro %}
+
+
+{# Days that a model of changes found, with those that it had found for a run that then broke off. #}
+{% macro days_of_run(model, found) -%}
+    {% set before = as_built(model) %}
+    {% set built = as_built('int_batches_built') %}
+    select
+        tenant_id,
+        sold_on,
+        {{ month_start('sold_on') }} as month_start,
+        '{{ invocation_id }}' as run
+    from (
+        select
+            tenant_id,
+            sold_on
+        from {{ found }}
+        {% if before and built %}
+        union
+        select
+            tenant_id,
+            sold_on
+        from {{ before }}
+        where run <> (select coalesce(max(run), '') from {{ built }})
+        {% endif %}
+    ) as days
+{%- endmacro %}
+
+
+{#
     meta.replaced of the model: by name of an intermediate table the columns that both have; the model's rows that agree
     with a row there are deleted, then what the model selects is inserted, in one transaction.
 #}

@@ -12,7 +12,7 @@
 
 {# First day of the month `months` after the month of `day`; months may be an expression. #}
 {% macro month_start(day, months=0) -%}
-    cast(date_trunc('month', {{ add_months(day, months) }}) as date)
+    cast(date_trunc('month', {{ add_months(day, months) if months else day }}) as date)
 {%- endmacro %}
 
 {# The same day of another month, or that month's last day where it is shorter. #}

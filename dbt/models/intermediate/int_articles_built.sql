@@ -1,7 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     meta={'replaced': {
         'int_changed_articles': ['tenant_id', 'article_number'],
         'int_replaced_tenants': ['tenant_id'],

@@ -132,7 +132,7 @@ final as (
         ) as retail_period,
         cast(retail.iso_week as bigint) as retail_week,
         retail.week_start,
-        cast(date_trunc('month', retail.day) as date) as month_start,
+        {{ month_start('retail.day') }} as month_start,
         cast(date_trunc('quarter', retail.day) as date) as quarter_start,
         case
             when same_holidays.day is not null then same_holidays.day_before

@@ -31,7 +31,7 @@ final as (
     select
         tenant_id,
         snapshot_on,
-        cast(date_trunc('month', snapshot_on) as date) as month_start
+        {{ month_start('snapshot_on') }} as month_start
     from days
 )
 

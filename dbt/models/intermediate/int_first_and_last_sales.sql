@@ -1,30 +1,21 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'month_start'],
     meta={'replaced': {'int_changed_days': ['tenant_id', 'month_start']}},
 ) }}
 
-{% if not execute %}
--- depends_on: {{ ref('int_changed_days') }}
-{% endif %}
 with
 
 lines as (
     select
         tenant_id,
         sold_on,
-        cast(date_trunc('month', sold_on) as date) as month_start,
+        {{ month_start('sold_on') }} as month_start,
         article_number,
         branch,
         customer_number
     from {{ ref('fct_sale_lines') }}
-    {% if is_incremental() %}
-    where (tenant_id, cast(date_trunc('month', sold_on) as date)) in (
-        select tenant_id, month_start from {{ ref('int_changed_days') }}
-    )
-    {% endif %}
+    {{ where_changed('int_changed_days', 'month_start', month_start('sold_on')) }}
 ),
 
 final as (

@@ -1,7 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'sold_on'],
     meta={'replaced': {'int_changed_days': ['tenant_id', 'sold_on']}},
 ) }}
@@ -19,7 +17,6 @@
     'label_price_unexplained': "'price and reductions make up ' || cast(reckoned as varchar) || ', the label ' || cast(labelled as varchar)",
 } %}
 
--- depends_on: {{ ref('int_changed_days') }}
 with
 
 sales as (
@@ -81,9 +78,7 @@ described as (
         on sales.tenant_id = articles.tenant_id
         and sales.article_number = articles.article_number
         and sales.article_number <> 0
-    {% if is_incremental() %}
-    where (sales.tenant_id, sales.sold_on) in (select tenant_id, sold_on from {{ ref('int_changed_days') }})
-    {% endif %}
+    {{ where_changed('int_changed_days', 'sold_on', of='sales') }}
 ),
 
 judged as (

@@ -1,7 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'month_start'],
     meta={'replaced': {
         'int_changed_snapshots': ['tenant_id', 'month_start'],
@@ -9,25 +7,19 @@
     }},
 ) }}
 
-{% if not execute %}
--- depends_on: {{ ref('int_changed_snapshots') }}, {{ ref('int_replaced_tenants') }}
-{% endif %}
+-- depends_on: {{ ref('int_replaced_tenants') }}
 with
 
 snapshots as (
     select * from {{ ref('stg_prohandel__article_sizes') }}
-    {% if is_incremental() %}
-    where (tenant_id, cast(date_trunc('month', snapshot_on) as date)) in (
-        select tenant_id, month_start from {{ ref('int_changed_snapshots') }}
-    )
-    {% endif %}
+    {{ where_changed('int_changed_snapshots', 'month_start', month_start('snapshot_on')) }}
 ),
 
 final as (
     select distinct
         tenant_id,
         article_number,
-        cast(date_trunc('month', snapshot_on) as date) as month_start
+        {{ month_start('snapshot_on') }} as month_start
     from snapshots
 )
 

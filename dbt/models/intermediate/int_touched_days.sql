@@ -1,6 +1,4 @@
 {% set lines = as_built('fct_sale_lines') %}
-{% set before = as_built('int_touched_days') %}
-{% set built = as_built('int_batches_built') %}
 
 -- depends_on: {{ ref('int_replaced_tenants') }}
 with
@@ -43,24 +41,10 @@ touched as (
     inner join {{ ref('int_replaced_tenants') }} as tenants
         on lines.tenant_id = tenants.tenant_id
     {% endif %}
-    {% if before and built %}
-    -- What a run that broke off was to mend.
-    union
-    select
-        tenant_id,
-        sold_on
-    from {{ before }}
-    where run <> (select coalesce(max(run), '') from {{ built }})
-    {% endif %}
 ),
 
 final as (
-    select
-        tenant_id,
-        sold_on,
-        cast(date_trunc('month', sold_on) as date) as month_start,
-        '{{ invocation_id }}' as run
-    from touched
+    {{ days_of_run('int_touched_days', 'touched') }}
 )
 
 select * from final

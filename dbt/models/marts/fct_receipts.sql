@@ -1,21 +1,14 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'sold_on'],
     meta={'replaced': {'int_changed_days': ['tenant_id', 'sold_on']}},
 ) }}
 
-{% if not execute %}
--- depends_on: {{ ref('int_changed_days') }}
-{% endif %}
 with
 
 lines as (
     select * from {{ ref('fct_sale_lines') }}
-    {% if is_incremental() %}
-    where (tenant_id, sold_on) in (select tenant_id, sold_on from {{ ref('int_changed_days') }})
-    {% endif %}
+    {{ where_changed('int_changed_days', 'sold_on') }}
 ),
 
 final as (

@@ -1,7 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'sold_on'],
     meta={'replaced': {
         'int_changed_lines': ['tenant_id', 'sold_on', 'sale_line_id'],

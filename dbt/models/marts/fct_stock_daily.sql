@@ -1,7 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='replace',
-    on_schema_change='fail',
     cluster_by=['tenant_id', 'snapshot_on'],
     meta={'replaced': {
         'int_changed_snapshots': ['tenant_id', 'snapshot_on'],
