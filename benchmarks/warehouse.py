@@ -30,6 +30,7 @@ import polars as pl
 import yaml
 
 from benchmarks.ingest_merchants import FILTERS, add_day, offers
+from benchmarks.telling import keep, say
 from mercurios.config import ROOT
 from mercurios.jobs.ingest import DUE, Run, ingest
 from mercurios.sandbox import PROFILES, Merchant, Rules, RunningSandbox, enrol, running, write_tenant_files
@@ -37,14 +38,8 @@ from mercurios.sources.prohandel import ProHandel
 from mercurios.tenancy import Filters, Tenant, TenantDirectory
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 
-RESULTS = ROOT / "benchmarks" / "results" / "warehouse.json"
 FIRST_DAY = date(2018, 1, 1)
 SLOWEST = 8
-
-
-def say(told: str) -> None:
-    """Write to standard output as it is now: tests put another in its place."""
-    sys.stdout.write(told)
 
 
 @dataclass(frozen=True)
@@ -223,8 +218,7 @@ def main() -> None:
         results = run(Path(name), chosen.share, chosen.repetitions, chosen.days)
     say(report(results))
     if chosen.share == 1:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+        keep("warehouse", results)
 
 
 if __name__ == "__main__":
