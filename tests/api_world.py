@@ -40,11 +40,12 @@ OTHER = {"north": "south", "south": "north"}
 def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
     """The merchant's rows of every table the API reads, short of `tenant_id`; south has twice as many customers."""
     word, mark = MARKS[tenant]
-    branch, article, customer = mark * 100 + 1, mark * 100_000 + 1, mark * 1_000 + 1
+    article, customer = mark * 100_000 + 1, mark * 1_000 + 1
     # Powers of a thousand apart, so that every sum begins with the mark as well.
     days = [date(2017, 11, 30), date(2017, 12, 1), date(2017, 12, 2)]
     amounts = dict(zip(days, (mark * 1_000_000 + 100, mark * 1_000 + 200, mark), strict=True))
-    words = {"category": f"{word} bakery", "department": f"{word} grocery", "product_type": f"{word} rolls"}
+    place = {"branch": _branch(mark), "department": f"{word} grocery", "category": f"{word} bakery"}
+    position = place | {"article_number": article, "product_type": f"{word} rolls"}
     return {
         "dim_tenants": [
             {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
@@ -52,52 +53,19 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
         "dim_articles": [{"article_number": article, "label": f"{word} bread", "category": f"{word} bakery"}],
         "dim_customers": [{"customer_number": customer + n} for n in range(2 if tenant == "north" else 4)],
         "mart_sales_daily": [
-            {
-                "sold_on": day,
-                "branch": branch,
-                "department": f"{word} grocery",
-                "category": f"{word} bakery",
-                "lines": mark,
-                "units": float(amount),
-                "revenue": Decimal(amount) + Decimal("0.15"),
-            }
+            place | {"sold_on": day, "lines": mark, "units": float(amount), "revenue": _amount(amount)}
             for day, amount in amounts.items()
         ],
         "fct_sale_lines": [
-            {
-                "sale_line_id": f"{word} line {day}",
-                "receipt_id": f"{word} receipt {day}",
-                "sold_on": day,
-                "sold_at": datetime(day.year, day.month, day.day, 17, tzinfo=UTC),
-                "branch": branch,
-                "article_number": article,
-                "customer_number": customer,
-                "is_merchandise": True,
-                "is_return": False,
-                "quantity": float(amount),
-                "cost_amount": Decimal(mark),
-            }
-            | words
-            | {
-                name: Decimal(amount) + Decimal("0.15")
-                for name in ("gross_amount", "net_amount", "label_amount", "labelled_gross_amount")
-            }
+            position | _sale_line(word, mark, day, amount) | {"customer_number": customer}
             for day, amount in amounts.items()
         ],
         "fct_stock_daily": [
-            {
-                "snapshot_on": day,
-                "branch": branch,
-                "article_number": article,
-                "quantity": 1.0,
-                "stock_value": mark * 1_000,
-            }
-            | words
-            for day in amounts
+            position | {"snapshot_on": day, "quantity": 1.0, "stock_value": mark * 1_000} for day in amounts
         ],
         "forecasts": [
             *_points("category", f"{word} bakery", mark, 7, 4),
-            *_points("branch", str(branch), mark, 1, 28),
+            *_points("branch", str(_branch(mark)), mark, 1, 28),
         ],
         "recommendations": [
             {"customer_number": customer, "rank": rank, "article_number": article + rank - 1, "score": mark / rank}
@@ -105,6 +73,27 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             for rank in (1, 2, 3)
         ],
     }
+
+
+def _branch(mark: int) -> int:
+    return mark * 100 + 1
+
+
+def _amount(amount: int) -> Decimal:
+    return Decimal(amount) + Decimal("0.15")
+
+
+def _sale_line(word: str, mark: int, day: date, amount: int) -> dict[str, Any]:
+    return {
+        "sale_line_id": f"{word} line {day}",
+        "receipt_id": f"{word} receipt {day}",
+        "sold_on": day,
+        "sold_at": datetime(day.year, day.month, day.day, 17, tzinfo=UTC),
+        "is_merchandise": True,
+        "is_return": False,
+        "quantity": float(amount),
+        "cost_amount": Decimal(mark),
+    } | dict.fromkeys(("gross_amount", "net_amount", "label_amount", "labelled_gross_amount"), _amount(amount))
 
 
 def _points(level: str, key: str, mark: int, step_days: int, steps: int) -> list[dict[str, Any]]:
