@@ -3,7 +3,7 @@ select *
 from {{ ref('mart_basket_pairs') }}
 where not coalesce(
     article_number < other_article_number
-    and receipts >= {{ var('basket_least_receipts', 10) }}
+    and receipts >= {{ var('basket_least_receipts') }}
     and support > 0
     and support <= least(confidence, other_confidence)
     and greatest(confidence, other_confidence) <= 1

@@ -35,7 +35,7 @@ receipts as (
         receipt_id
     from items
     group by tenant_id, receipt_id
-    having count(*) <= {{ var('basket_most_articles', 100) }}
+    having count(*) <= {{ var('basket_most_articles') }}
 ),
 
 baskets as (
@@ -62,9 +62,9 @@ bought as (
         count(*) as receipts
     from baskets
     group by tenant_id, article_number
-    having count(*) >= {{ var('basket_least_receipts', 10) }}
+    having count(*) >= {{ var('basket_least_receipts') }}
     qualify row_number() over (partition by tenant_id order by count(*) desc, article_number)
-        <= {{ var('basket_articles', 2000) }}
+        <= {{ var('basket_articles') }}
 ),
 
 paired as (
@@ -90,7 +90,7 @@ pairs as (
         and one.receipt_id = other.receipt_id
         and one.article_number < other.article_number
     group by one.tenant_id, one.article_number, other.article_number
-    having count(*) >= {{ var('basket_least_receipts', 10) }}
+    having count(*) >= {{ var('basket_least_receipts') }}
 ),
 
 final as (

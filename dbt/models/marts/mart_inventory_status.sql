@@ -78,8 +78,8 @@ covered as (
         coalesce(season_ends_on < as_of_on, false)
             or (
                 as_of_on is not null
-                and coalesce(last_sold_on <= as_of_on - {{ var('old_days', 180) }}, true)
-                and coalesce(first_sold_on <= as_of_on - {{ var('old_days', 180) }}, true)
+                and coalesce(last_sold_on <= as_of_on - {{ var('old_days') }}, true)
+                and coalesce(first_sold_on <= as_of_on - {{ var('old_days') }}, true)
             ) as is_old
     from joined
 ),
@@ -103,8 +103,8 @@ final as (
         case
             when quantity <= 0 and units_91d > 0 then 'out'
             when quantity <= 0 or days_of_supply is null then 'none'
-            when days_of_supply < {{ var('stockout_critical_days', 7) }} then 'critical'
-            when days_of_supply < {{ var('stockout_warning_days', 14) }} then 'warning'
+            when days_of_supply < {{ var('stockout_critical_days') }} then 'critical'
+            when days_of_supply < {{ var('stockout_warning_days') }} then 'warning'
             else 'none'
         end as stockout_risk,
         quantity as stock_units,
@@ -123,18 +123,18 @@ final as (
         cast(case when is_old then stock_value else 0 end as decimal(18, 4)) as old_stock_value,
         cast(
             case
-                when days_of_supply > {{ var('excess_days', 180) }}
-                    then cast(stock_value as double) * (1 - {{ var('excess_days', 180) }} / days_of_supply)
+                when days_of_supply > {{ var('excess_days') }}
+                    then cast(stock_value as double) * (1 - {{ var('excess_days') }} / days_of_supply)
                 else 0
             end as decimal(18, 4)
         ) as excess_stock_value,
         is_listed,
         is_listed and quantity <= 0 as is_out_of_stock,
         is_listed and coalesce(sizes_out > 0 and sizes_out < sizes, false) as has_size_gap,
-        coalesce(days_of_supply > {{ var('excess_days', 180) }}, false) as is_excess,
+        coalesce(days_of_supply > {{ var('excess_days') }}, false) as is_excess,
         as_of_on is not null
             and quantity > 0
-            and coalesce(last_sold_on <= as_of_on - {{ var('slow_days', 90) }}, true) as is_slow,
+            and coalesce(last_sold_on <= as_of_on - {{ var('slow_days') }}, true) as is_slow,
         is_old
     from covered
 )

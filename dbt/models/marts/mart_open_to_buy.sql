@@ -104,7 +104,7 @@ closing as (
         and categories.department = planned.department
         and categories.category = planned.category
         and planned.month_start > months.month_start
-        and planned.month_start <= {{ add_months('months.month_start', var('open_to_buy_cover_months', 2)) }}
+        and planned.month_start <= {{ add_months('months.month_start', var('open_to_buy_cover_months')) }}
     group by months.tenant_id, categories.department, categories.category, months.month_start, months.as_of_on
 ),
 

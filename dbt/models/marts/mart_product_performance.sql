@@ -98,21 +98,21 @@ final as (
         case
             when net_revenue_364d is null then null
             when net_revenue_364d <= 0 then 'C'
-            when net_revenue_ahead < {{ var('abc_a_share', 0.80) }} * net_revenue_of_all then 'A'
-            when net_revenue_ahead < {{ var('abc_b_share', 0.95) }} * net_revenue_of_all then 'B'
+            when net_revenue_ahead < {{ var('abc_a_share') }} * net_revenue_of_all then 'A'
+            when net_revenue_ahead < {{ var('abc_b_share') }} * net_revenue_of_all then 'B'
             else 'C'
         end as abc,
         case
-            when weekly_cv <= {{ var('xyz_x_cv', 0.5) }} then 'X'
-            when weekly_cv <= {{ var('xyz_y_cv', 1.0) }} then 'Y'
+            when weekly_cv <= {{ var('xyz_x_cv') }} then 'X'
+            when weekly_cv <= {{ var('xyz_y_cv') }} then 'Y'
             when weekly_cv is not null then 'Z'
         end as xyz,
         case
             when not is_merchandise then null
-            when units_91d <= {{ var('velocity_very_slow', 0.1) }} * 91 then 'very slow'
-            when units_91d <= {{ var('velocity_slow', 0.5) }} * 91 then 'slow'
-            when units_91d <= {{ var('velocity_medium', 2) }} * 91 then 'medium'
-            when units_91d <= {{ var('velocity_fast', 5) }} * 91 then 'fast'
+            when units_91d <= {{ var('velocity_very_slow') }} * 91 then 'very slow'
+            when units_91d <= {{ var('velocity_slow') }} * 91 then 'slow'
+            when units_91d <= {{ var('velocity_medium') }} * 91 then 'medium'
+            when units_91d <= {{ var('velocity_fast') }} * 91 then 'fast'
             else 'very fast'
         end as velocity,
         units_28d,
