@@ -16,6 +16,7 @@ from mercurios.commands import quarantine as quarantine_commands
 from mercurios.commands import release as release_commands
 from mercurios.commands import snowflake as snowflake_commands
 from mercurios.commands import tenant as tenant_commands
+from mercurios.commands.options import AsJson
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -132,9 +133,14 @@ def transform(
     ] = False,
 ) -> None:
     """Build and test the marts with dbt, and list what is wrong in the merchants' books."""
-    from mercurios.commands.transform import transform as run
+    from mercurios.config import Settings
+    from mercurios.console import Console
+    from mercurios.running import run_flow
+    from mercurios.summary import breach_lines
 
-    run(from_scratch=from_scratch)
+    console = Console()
+    for line in breach_lines(run_flow("transform", Settings(), console, from_scratch=from_scratch).breaches):
+        console.say(line)
 
 
 @app.command()
@@ -200,7 +206,7 @@ def quality(tenant: Tenants = None) -> None:
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is there: rows, quarantine, release, champions, freshness."""
     from mercurios.config import Settings

@@ -29,8 +29,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:The 'insecure_mode' connection p
 CREATES_TABLE = re.compile(
     r"\bcreate\s+(or\s+replace\s+)?(transient\s+|temporary\s+|temp\s+|volatile\s+)?table\b", re.I
 )
-
-
 WITHOUT_TESTS = ("build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 
 
@@ -128,15 +126,21 @@ snapshots:
 }
 
 
+def written(project: Path, **models: str) -> Path:
+    """The smallest project with more models, in a folder."""
+    more = {f"models/{name}.sql": query for name, query in models.items()}
+    for name, content in {**SMALL_PROJECT, **more, "profiles.yml": (DBT / "profiles.yml").read_text()}.items():
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return project
+
+
 def test_dbt_binds_the_policy_of_tables_increments_and_snapshots(
     emulator: Emulator, log: list[str], tmp_path: Path
 ) -> None:
     """What the configuration `row_access_policy` of dbt-snowflake does, shown on the smallest project."""
-    project = tmp_path / "project"
-    for name, content in {**SMALL_PROJECT, "profiles.yml": (DBT / "profiles.yml").read_text()}.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+    project = written(tmp_path / "project")
     target = snowflake_target(emulator, "SMALL")
     run_dbt(project, target, tmp_path / "state", command=("build",))
     run_dbt(project, target, tmp_path / "state", command=("run",))  # increments; the emulator cannot merge a snapshot
@@ -152,11 +156,7 @@ MERGED = "{{ config(materialized='incremental', unique_key=['tenant_id', 'id']) 
 
 def test_what_dbt_works_in_meanwhile_is_its_sessions_own(emulator: Emulator, log: list[str], tmp_path: Path) -> None:
     """Increments and snapshots are computed into tables and views named `__dbt_tmp`, which no other session sees."""
-    project, files = tmp_path / "project", {**SMALL_PROJECT, "models/merged.sql": MERGED}
-    for name, content in {**files, "profiles.yml": (DBT / "profiles.yml").read_text()}.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+    project = written(tmp_path / "project", merged=MERGED)
     target = snowflake_target(emulator, "MEANWHILE")
     run_dbt(project, target, tmp_path / "state", command=("build",))
     log.clear()

@@ -59,6 +59,15 @@ def test_an_older_release_stays_readable_and_other_tables_are_carried_over(lake:
     assert lake.current() == third
 
 
+def test_a_file_that_is_lost_comes_back_with_the_next_publication(lake: Lake) -> None:
+    first = lake.publish({}, as_of=AS_OF, files={"a.txt": b"one"})
+    Path(first.files["a.txt"].removeprefix("file://")).unlink()
+    with pytest.raises(LakeError, match=r"'a\.txt' of release r000001 is gone; run the verb that makes it"):
+        lake.read_file(first, "a.txt")
+    again = lake.publish({}, as_of=AS_OF, files={"a.txt": b"one"})
+    assert lake.read_file(again, "a.txt") == b"one"
+
+
 def test_publishing_one_tenant_leaves_the_other_alone(lake: Lake) -> None:
     lake.publish({"dim_customers": customers(north=[1], south=[9])}, as_of=AS_OF)
     release = lake.publish({"dim_customers": customers(north=[2, 3])}, as_of=AS_OF, tenants=("north",))

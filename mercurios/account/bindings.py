@@ -19,8 +19,7 @@ def masked_tag(session: Session, database: str, tag: str) -> Iterator[Item]:
     """The masking policy that a tag carries."""
     arguments = f"ref_entity_name => {text(tag)}, ref_entity_domain => 'tag'"
     for row in _ask(session, database, "policy_references", arguments):
-        policy = found_path(row["policy_db"], row["policy_schema"], row["policy_name"])
-        yield Item("masked tag", tag, {"masking_policy": policy})
+        yield Item("masked tag", tag, {"masking_policy": _policy(row)})
 
 
 def protections(session: Session, database: str, policy: str) -> Iterator[Item]:
@@ -40,8 +39,7 @@ def other_protections(session: Session, database: str, tables: Iterable[str]) ->
 def _protection(row: Row) -> Item:
     name = found_path(row["ref_database_name"], row["ref_schema_name"], row["ref_entity_name"])
     columns = tuple(map(found, json.loads(row["ref_arg_column_names"] or "[]")))
-    policy = found_path(row["policy_db"], row["policy_schema"], row["policy_name"])
-    return Item("protection", name, {"policy": policy, "columns": columns})
+    return Item("protection", name, {"policy": _policy(row), "columns": columns})
 
 
 def tenant_rows(session: Session, table: str) -> Iterator[Item]:
@@ -84,6 +82,10 @@ def column_tags(session: Session, database: str, names: Iterable[str]) -> Iterat
 
 def _ask(session: Session, database: str, function: str, arguments: str) -> list[Row]:
     return session.rows(_ASK.substitute(database=database, function=function, arguments=arguments))
+
+
+def _policy(row: Row) -> str:
+    return found_path(row["policy_db"], row["policy_schema"], row["policy_name"])
 
 
 def _tag(row: Row) -> str:

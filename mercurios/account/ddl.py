@@ -4,15 +4,16 @@ create(Item("warehouse", "loading", {...}))   # ("create warehouse loading with 
 alter(wanted, live)                           # only what differs
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from string import Template
 
+from mercurios.account.grants import parties
 from mercurios.account.items import Fact, Facts, Item
 from mercurios.account.names import text, texts
 from mercurios.errors import ConfigError
 
-UNALTERABLE = {"signature", "type", "mode"}
-"""Facts that no statement changes: the item has to be dropped by hand first."""
+_UNALTERABLE = {"signature", "type", "mode"}
+"""Facts that no statement changes, but of users: the item has to be dropped by hand first."""
 _BARE = {"resource_monitor", "default_role", "default_warehouse", "network_policy", "frequency", "type"}
 """Properties whose value is a name or a word."""
 _UNCOMPARED = {"waits_for", "rsa_public_key"}
@@ -37,31 +38,34 @@ def alter(item: Item, live: Item) -> tuple[str, ...]:
     facts = changed(item, live)
     if "rsa_public_key_fp" in facts:
         facts["rsa_public_key"] = item.facts["rsa_public_key"]
-    if stuck := sorted(UNALTERABLE & facts.keys()) if item.kind != "user" else []:
+    if item.kind != "user" and (stuck := sorted(_UNALTERABLE & facts.keys())):
         raise ConfigError(
             f"{item}: {', '.join(stuck)} cannot be changed; unbind and drop it by hand in a quiet hour, then apply"
         )
     return _ALTER[item.kind](item, facts, live)
 
 
-def drop(item: Item) -> tuple[str, ...]:
+def drop(item: Item) -> str:
     """Drop an item that is not declared."""
-    return (_DROP[item.kind](item),)
+    return _DROP[item.kind](item)
 
 
 def _value(name: str, value: Fact) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"({texts(tuple(map(str, value)))})"
+        return f"({texts(map(str, value))})"
     if value is None:
         return "null"
     return str(value) if isinstance(value, int) or name in _BARE else text(value)
 
 
 def _properties(facts: Facts) -> str:
-    told = {name: value for name, value in facts.items() if name != "rsa_public_key_fp"}
-    return " ".join(f"{name} = {_value(name, value)}" for name, value in told.items())
+    return " ".join(_settings({name: value for name, value in facts.items() if name != "rsa_public_key_fp"}))
+
+
+def _settings(facts: Facts) -> Iterator[str]:
+    return (f"{name} = {_value(name, value)}" for name, value in facts.items())
 
 
 def _set(item: Item, facts: Facts, _: Item) -> tuple[str, ...]:
@@ -127,7 +131,7 @@ def _make_tag(item: Item, facts: Facts) -> tuple[str, ...]:
 def _alter_tag(item: Item, facts: Facts, live: Item) -> tuple[str, ...]:
     here, there = set(_listed(facts["allowed_values"])), set(_listed(live.facts["allowed_values"]))
     changes = (("add", here - there), ("drop", there - here))
-    return tuple(f"alter tag {item.name} {verb} allowed_values {texts(tuple(sorted(v)))}" for verb, v in changes if v)
+    return tuple(f"alter tag {item.name} {verb} allowed_values {texts(sorted(v))}" for verb, v in changes if v)
 
 
 def _make_table(item: Item, facts: Facts) -> tuple[str, ...]:
@@ -152,8 +156,7 @@ def _add_tenant(item: Item, facts: Facts) -> tuple[str, ...]:
 
 def _alter_tenant(item: Item, facts: Facts, _: Item) -> tuple[str, ...]:
     table, tenant = _tenant(item)
-    settings = ", ".join(f"{name} = {_value(name, value)}" for name, value in facts.items())
-    return (_UPDATE.substitute(table=table, settings=settings, tenant=tenant),)
+    return (_UPDATE.substitute(table=table, settings=", ".join(_settings(facts)), tenant=tenant),)
 
 
 def _remove_tenant(item: Item) -> str:
@@ -206,13 +209,12 @@ def _grant(item: Item, _: Facts) -> tuple[str, ...]:
 
 
 def _revoke(item: Item) -> str:
-    what, to, whom = item.name.rpartition(" to ")
-    return f"revoke {what} from {whom}" if to else ""
+    what, whom = parties(item.name)
+    return f"revoke {what} from {whom}"
 
 
 def _tag(item: Item, facts: Facts, _: Item | None = None) -> tuple[str, ...]:
-    settings = ", ".join(f"{tag} = {text(str(value))}" for tag, value in facts.items())
-    return (f"alter {item.name} set tag {settings}",)
+    return (f"alter {item.name} set tag {', '.join(_settings(facts))}",)
 
 
 def _binding(facts: Facts) -> str:
@@ -230,8 +232,7 @@ def _protect_again(item: Item, _: Facts, live: Item) -> tuple[str, ...]:
 
 def _tag_column(item: Item, facts: Facts, _: Item | None = None) -> tuple[str, ...]:
     table, _dot, column = item.name.rpartition(".")
-    settings = ", ".join(f"{tag} = {text(str(value))}" for tag, value in facts.items())
-    return (f"alter table {table} modify column {column} set tag {settings}",)
+    return (f"alter table {table} modify column {column} set tag {', '.join(_settings(facts))}",)
 
 
 _CREATE: Mapping[str, Callable[[Item, Facts], tuple[str, ...]]] = {

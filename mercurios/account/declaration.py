@@ -4,7 +4,7 @@ declaration = read_declaration(PACKAGED)
 declaration.warehouses["loading"].auto_suspend_seconds
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -25,9 +25,9 @@ Seconds = Annotated[int, Field(ge=60, le=604_800, strict=True)]
 Comment = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", strict=True)]
 StageName = Annotated[str, Field(pattern=rf"^{PLAIN.pattern}\.{PLAIN.pattern}$", strict=True)]
 Network = Annotated[str, Field(strict=True), AfterValidator(lambda value: str(ip_network(value)))]
-MOST_NOTICES = 5
+_MOST_NOTICES = 5
 """Snowflake takes no more steps of a monitor that only tell."""
-GOVERNED = {"governance", "costs"}
+_GOVERNED = {"governance", "costs"}
 
 
 class _Strict(BaseModel):
@@ -37,7 +37,7 @@ class _Strict(BaseModel):
 class Steps(_Strict):
     """What a resource monitor does at which per cent of its quota."""
 
-    notify: Annotated[tuple[Percent, ...], Field(max_length=MOST_NOTICES)]
+    notify: Annotated[tuple[Percent, ...], Field(max_length=_MOST_NOTICES)]
     suspend: Percent
     suspend_immediate: Percent
 
@@ -69,6 +69,11 @@ class Role(_Strict):
     all_tenants: bool = False
     personal: bool = False
     watches: bool = False
+
+    @property
+    def schemas(self) -> set[str]:
+        """Every schema that it works in."""
+        return {*self.reads, *self.builds, *(stage.partition(".")[0] for stage in self.unloads)}
 
 
 class User(_Strict):
@@ -112,36 +117,33 @@ class Declaration(_Strict):
     tenants: Tenants
     personal: Personal
 
+    @property
+    def governance(self) -> str:
+        """The schema of policies, tags and tenants, with its database."""
+        return f"{self.database}.governance"
+
     @model_validator(mode="after")
     def _refer(self) -> Self:
-        if wrong := sorted(self._dangling()):
+        if wrong := sorted((*self._dangling(), *self._forbidden())):
             raise ValueError("; ".join(wrong))
         return self
 
     def _dangling(self) -> Iterator[str]:
-        used = {
-            "schema": {s for role in self.roles.values() for s in (*role.reads, *role.builds)}
-            | {stage.partition(".")[0] for role in self.roles.values() for stage in role.unloads}
-            | GOVERNED
-            | set(self.personal.schemas),
-            "warehouse": {w for role in self.roles.values() for w in role.warehouses}
-            | {user.warehouse for user in self.users.values()},
-            "role": {self.tenants.role} | {user.role for user in self.users.values()},
-            "cost_center": {each.cost_center for each in self.warehouses.values()}
-            | {user.cost_center for user in self.users.values()}
-            | {"tenant"},
+        roles, users = self.roles.values(), self.users.values()
+        payers: tuple[Warehouse | User, ...] = (*self.warehouses.values(), *users)
+        used: dict[str, tuple[Iterable[str], set[str]]] = {
+            "schema": (self.schemas, _GOVERNED.union(self.personal.schemas, *(role.schemas for role in roles))),
+            "warehouse": (self.warehouses, {u.warehouse for u in users}.union(*(role.warehouses for role in roles))),
+            "role": (self.roles, {self.tenants.role, *(user.role for user in users)}),
+            "cost_center": (self.cost_centers, {"tenant", *(each.cost_center for each in payers)}),
         }
-        known = {
-            "schema": set(self.schemas),
-            "warehouse": set(self.warehouses),
-            "role": set(self.roles),
-            "cost_center": set(self.cost_centers),
-        }
-        for kind, names in used.items():
-            yield from (f"{kind} {name} is used and not declared" for name in names - known[kind])
+        for kind, (known, names) in used.items():
+            yield from (f"{kind} {name} is used and not declared" for name in names.difference(known))
+
+    def _forbidden(self) -> Iterator[str]:
         for name, role in self.roles.items():
-            if GOVERNED & set(role.builds):
-                yield f"role {name} may not build in {' or '.join(sorted(GOVERNED))}: only apply does"
+            if _GOVERNED & set(role.builds):
+                yield f"role {name} may not build in {' or '.join(sorted(_GOVERNED))}: only apply does"
         if self.roles.get(self.tenants.role, Role(comment="none")).all_tenants:
             yield f"role {self.tenants.role} is every tenant's and may not see all tenants"
         for name in (*self.roles, *self.warehouses):

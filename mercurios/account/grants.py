@@ -6,16 +6,19 @@ has in the database is told.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mercurios.account.items import Item
-from mercurios.account.names import found, granted_path
+from mercurios.account.names import granted_path
 from mercurios.account.session import Row, Session
 
 EVERYBODY = "public"
 """The role that every user has."""
 
+_PARTIES = re.compile(r'(.+) to ((?:[^"]|"[^"]*")+)', re.DOTALL)
+"""At the last `to` that is in no quotes."""
+_OVERLOADED = re.compile(r'[^"]* on (?:function|procedure) ')
 _ON_ALL = re.compile(r"(?P<privilege>\w+) on all (?P<kind>table|view)s in schema (?P<schema>\S+) to role (?P<role>\S+)")
 
 
@@ -35,39 +38,51 @@ class _Grant:
         return f"{self.privilege} on {place} to role {self.role}"
 
 
+def parties(grant: str) -> tuple[str, str]:
+    """What is granted, and to whom: `usage on warehouse loading` and `role loader`."""
+    found = _PARTIES.fullmatch(grant)
+    assert found, grant
+    return found[1], found[2]
+
+
+def is_overloaded(grant: str) -> bool:
+    """Whether it is on a function or procedure, of which several may have one name."""
+    return _OVERLOADED.match(grant) is not None
+
+
 def read_grants(
     session: Session,
     database: str,
     names: Mapping[str, list[str]],
+    there: Container[tuple[str, str]],
     relations: Mapping[str, tuple[str, ...]],
-    users: Iterable[str],
 ) -> Iterator[Item]:
-    """Grants to and of the declared roles that are there, and to these users; relations: tables and views, by kind."""
-    there = {found(row["name"]) for row in session.rows("show roles")}
-    roles = [name for name in names["role"] if name in there]
+    """Grants to and of the declared roles and to the users that are there; relations: tables and views, by kind."""
+    roles, users = ([name for name in names[kind] if (kind, name) in there] for kind in ("role", "user"))
     rows = [row for role in roles for row in session.rows(f"show grants to role {role}")]
     rows += [row for row in session.rows(f"show grants to role {EVERYBODY}") if _is_in(database, row)]
-    direct = {_grant(row) for row in rows}
     texts = {text for role in roles for text in (*_of_role(session, role), *_future(session, role))}
     texts |= {text for text in _future(session, EVERYBODY) if f" in schema {database}." in text}
     texts |= {text for user in users for text in _to_user(session, user)}
     texts |= {f"grant option for {_grant(row)}" for row in rows if _may_pass_on(row)}
-    covered: set[_Grant] = set()
-    for grant in names["grant"]:
-        if (match := _ON_ALL.fullmatch(grant)) and match["role"] in there:
-            on_all = {
-                _Grant(match["privilege"], match["kind"], name, match["role"]) for name in _within(match, relations)
-            }
-            owned = {grant for grant in on_all if _Grant("ownership", grant.kind, grant.name, grant.role) in direct}
-            covered |= on_all
-            texts |= {grant} if on_all <= direct | owned else set()
-    texts |= {str(grant) for grant in direct - covered if grant.privilege != "ownership"}
+    texts |= _in_short({_grant(row) for row in rows}, names["grant"], roles, relations)
     yield from (Item("grant", grant) for grant in sorted(texts))
 
 
-def _within(match: re.Match[str], relations: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
-    schema = f"{match['schema']}."
-    return (name for name in relations.get(match["kind"], ()) if name.startswith(schema))
+def _in_short(
+    direct: set[_Grant], declared: Iterable[str], roles: Container[str], relations: Mapping[str, tuple[str, ...]]
+) -> set[str]:
+    """The grants as they are declared: those that a grant on all tables or views stands for are left out."""
+    texts, covered = set[str](), set[_Grant]()
+    for grant in declared:
+        if (match := _ON_ALL.fullmatch(grant)) and match["role"] in roles:
+            privilege, kind, role = match["privilege"], match["kind"], match["role"]
+            inside = [name for name in relations.get(kind, ()) if name.startswith(f"{match['schema']}.")]
+            covered.update(_Grant(privilege, kind, name, role) for name in inside)
+            rights = ({_Grant(each, kind, name, role) for each in (privilege, "ownership")} for name in inside)
+            if all(right & direct for right in rights):
+                texts.add(grant)
+    return texts | {str(grant) for grant in direct - covered if grant.privilege != "ownership"}
 
 
 def _of_role(session: Session, role: str) -> Iterator[str]:

@@ -4,11 +4,11 @@ POLICY_CONTEXT runs a query as if another role asked. It wants the role that own
 on the policy. Every line of the result says `ok`, or which table lets which role see what.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from string import Template
 
 from mercurios.account.declaration import Declaration
-from mercurios.account.names import quoted_path, text
+from mercurios.account.names import checked_path, text
 from mercurios.account.wanted import tenant_role
 
 _HEADER = """-- Isolation of tenants, to be run as ACCOUNTADMIN on the live account: every row has to say ok.
@@ -32,19 +32,16 @@ select
 from $name as checked""")
 
 
-def isolation_queries(declaration: Declaration, tenants: Sequence[str], tables: Iterable[str]) -> tuple[str, ...]:
+def isolation_script(declaration: Declaration, tenants: Sequence[str], tables: Iterable[str]) -> str:
     """One query for each table and tenant's role, and for the roles that may see no row."""
+    return _HEADER + "\n" + "".join(f"{query};\n\n" for query in _queries(declaration, tenants, tables))
+
+
+def _queries(declaration: Declaration, tenants: Sequence[str], tables: Iterable[str]) -> Iterator[str]:
     nobody = ["public", *(name for name, role in declaration.roles.items() if not role.all_tenants)]
-    queries = []
-    for table in sorted(map(quoted_path, tables)):
+    for table in sorted(map(checked_path, tables)):
         facts = {"table": text(table), "name": table}
         for tenant in tenants:
-            queries.append(_OF_A_TENANT.substitute(facts, role=text(tenant_role(tenant).upper()), tenant=text(tenant)))
-        queries += [_OF_NOBODY.substitute(facts, role=text(role.upper())) for role in nobody]
-    return tuple(queries)
-
-
-def isolation_script(declaration: Declaration, tenants: Sequence[str], tables: Iterable[str]) -> str:
-    """The queries as a script."""
-    queries = isolation_queries(declaration, tenants, tables)
-    return _HEADER + "\n" + "".join(f"{query};\n\n" for query in queries)
+            yield _OF_A_TENANT.substitute(facts, role=text(tenant_role(tenant).upper()), tenant=text(tenant))
+        for role in nobody:
+            yield _OF_NOBODY.substitute(facts, role=text(role.upper()))

@@ -1,6 +1,7 @@
 """Names and texts in SQL: what is declared is plain lower case, what an account has may be anything."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import StringConstraints
@@ -23,7 +24,7 @@ def text(value: str) -> str:
     return "'" + escaped.replace("'", "''") + "'"
 
 
-def texts(values: tuple[str, ...]) -> str:
+def texts(values: Iterable[str]) -> str:
     """A list of literals, separated by commas."""
     return ", ".join(map(text, values))
 
@@ -48,10 +49,15 @@ def found_path(*parts: str) -> str:
 
 def shown(text: str) -> str:
     """A text that somebody else chose, on one line and without what a terminal would obey."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
-def quoted_path(path: str) -> str:
+def printable(line: str) -> str:
+    """A line without what a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in line)
+
+
+def checked_path(path: str) -> str:
     """Names with dots between them, as `found_path` wrote them; raises ConfigError for anything else."""
     if not _FOUND.fullmatch(path):
         raise ConfigError(f"expected names as the account has them, got {shown(path)[:80]!r}")

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 
 from mercurios.account import ddl, policies
 from mercurios.account.declaration import Declaration
-from mercurios.account.grants import EVERYBODY
+from mercurios.account.grants import EVERYBODY, is_overloaded, parties
 from mercurios.account.items import KINDS, Facts, Item
-from mercurios.account.names import shown
+from mercurios.account.names import printable, shown
 from mercurios.account.reading import Live
 from mercurios.account.session import Session
 from mercurios.errors import ConfigError, WarehouseError
 
 _OF_A_TENANT = re.compile(r"tenant_[a-z0-9_]+")
-_OVERLOADED = re.compile(" on (?:function|procedure) ")
-_PRUNED = {"grant", "tenant", "view", "task"}
+_PRUNED = {"tenant", "view", "task"}
 _PRUNED_OF_TENANTS = {"role", "warehouse", "monitor"}
 _SILENT = {"table", "account", "protection", "personal column", "tagging", "masked tag"}
 """Kinds of which there is nothing undeclared to tell."""
@@ -44,8 +43,8 @@ class Plan:
     """What apply would run, what it leaves alone, and what it waits for or cannot do."""
 
     statements: tuple[Statement, ...]
-    unmanaged: tuple[str, ...]
-    notes: tuple[str, ...]
+    unmanaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -59,7 +58,7 @@ class Plan:
 
 def _quiet(sql: str) -> str:
     """SQL without what a terminal would obey; where that was in a name, the statement can be applied and not pasted."""
-    return "\n".join("".join(each if each.isprintable() else "?" for each in line) for line in sql.split("\n"))
+    return "\n".join(map(printable, sql.split("\n")))
 
 
 def make_plan(declaration: Declaration, wanted: Iterable[Item], live: Live, *, prune: bool = False) -> Plan:
@@ -76,9 +75,8 @@ def make_plan(declaration: Declaration, wanted: Iterable[Item], live: Live, *, p
             notes.append(str(error))
     notes += _notes(declaration, ready, live)
     too_much, undeclared = _undeclared(ready, live)
-    dropped = [item for item in undeclared if prune and _may_go(item)]
-    dropped.sort(key=lambda item: -KINDS.index(item.kind))
-    left = sorted(str(item) for item in undeclared if item not in dropped)
+    dropped = sorted(filter(_may_go, undeclared) if prune else (), key=lambda item: -KINDS.index(item.kind))
+    left = sorted(map(str, set(undeclared) - set(dropped)))
     return Plan((*_dropping(too_much), *made, *_dropping(dropped)), tuple(left), tuple(notes))
 
 
@@ -88,12 +86,11 @@ def _undeclared(ready: Iterable[Item], live: Live) -> tuple[list[Item], list[Ite
     ours = {f"role {EVERYBODY}", *(f"{kind} {name}" for kind, name in keys if kind in ("role", "user"))}
     extra = [item for item in live.items.values() if item.key not in keys and item.kind not in _SILENT]
     too_much = [item for item in extra if _is_too_much(item, ours)]
-    return too_much, [item for item in extra if item not in too_much]
+    return too_much, [item for item in extra if not _is_too_much(item, ours)]
 
 
 def _dropping(items: Iterable[Item]) -> Iterator[Statement]:
-    for item in items:
-        yield from (Statement(sql, f"{item} is not declared") for sql in ddl.drop(item))
+    return (Statement(ddl.drop(item), f"{item} is not declared") for item in items)
 
 
 def apply(plan: Plan, session: Session, done: Callable[[Statement], None] = lambda _: None) -> None:
@@ -111,12 +108,11 @@ def apply(plan: Plan, session: Session, done: Callable[[Statement], None] = lamb
 
 def _bound(declaration: Declaration, live: Live) -> Iterator[Item]:
     """What follows from the tables that are there: the row policy on tenants' tables, the tag on personal columns."""
-    governance = f"{declaration.database}.governance"
     for table in sorted(live.tenant_tables):
-        facts: Facts = {"policy": f"{governance}.{policies.ROW_POLICY}", "columns": ("tenant_id",)}
+        facts: Facts = {"policy": f"{declaration.governance}.{policies.ROW_POLICY}", "columns": ("tenant_id",)}
         yield Item("protection", table, facts)
     for column in sorted(live.personal_columns):
-        yield Item("personal column", column, {f"{governance}.{policies.PERSONAL_TAG}": "yes"})
+        yield Item("personal column", column, {f"{declaration.governance}.{policies.PERSONAL_TAG}": "yes"})
 
 
 def _ready(wanted: Iterable[Item], live: Live) -> tuple[list[Item], list[str]]:
@@ -157,13 +153,12 @@ def _is_too_much(item: Item, ours: set[str]) -> bool:
 
     Overloads share a name, and what is granted on one cannot be told apart here: left to whoever granted it.
     """
-    _, _, grantee = item.name.rpartition(" to ")
-    return item.kind == "grant" and grantee in ours and not _OVERLOADED.search(item.name)
+    return item.kind == "grant" and parties(item.name)[1] in ours and not is_overloaded(item.name)
 
 
 def _may_go(item: Item) -> bool:
     if item.kind == "grant":
-        return " to user " not in item.name and not _OVERLOADED.search(item.name)
+        return not parties(item.name)[1].startswith("user ") and not is_overloaded(item.name)
     if item.kind in _PRUNED_OF_TENANTS:
         return _OF_A_TENANT.fullmatch(item.name) is not None
     return item.kind in _PRUNED

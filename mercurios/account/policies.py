@@ -30,11 +30,11 @@ _MASK = Template("case when current_role() in ($roles) then value when value is 
 
 def isolation(declaration: Declaration) -> str:
     """Body of the row access policy: roles of all tenants, and a tenant's own role."""
-    roles = tuple(name.upper() for name, role in declaration.roles.items() if role.all_tenants)
+    roles = (name.upper() for name, role in declaration.roles.items() if role.all_tenants)
     return _ISOLATION.substitute(roles=texts(roles) or "null", database=declaration.database)
 
 
 def masking(declaration: Declaration) -> str:
     """Body of the masking policy: clear for roles that work on the values, a word for everyone else."""
-    roles = tuple(name.upper() for name, role in declaration.roles.items() if role.personal)
+    roles = (name.upper() for name, role in declaration.roles.items() if role.personal)
     return _MASK.substitute(roles=texts(roles) or "null")

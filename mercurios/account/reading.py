@@ -9,7 +9,7 @@ SHOW needs no warehouse; which policies and tags are bound is told by table func
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mercurios.account import bindings, policies
@@ -62,22 +62,15 @@ def read_account(session: Session, declaration: Declaration, wanted: Iterable[It
 def _read(session: Session, declaration: Declaration, names: Mapping[str, list[str]]) -> Live:
     items = [*_monitors(session), *_warehouses(session, names), *_roles(session)]
     items += [*_databases(session), *_users(session, names), *_network_policies(session, names)]
-    if ("database", declaration.database) not in {item.key for item in items}:
-        items += _grants(session, declaration, names, items, {})
+    if ("database", declaration.database) not in (known := _keys(items)):
+        items += read_grants(session, declaration.database, names, known, {})
         return Live({item.key: item for item in items})
     _use_warehouse(session, items, names["warehouse"])
     return _with_database(session, declaration, items, names)
 
 
-def _grants(
-    session: Session,
-    declaration: Declaration,
-    names: Mapping[str, list[str]],
-    there: list[Item],
-    relations: Mapping[str, tuple[str, ...]],
-) -> Iterator[Item]:
-    users = [item.name for item in there if item.kind == "user" and item.name in names["user"]]
-    return read_grants(session, declaration.database, names, relations, users)
+def _keys(items: Iterable[Item]) -> set[tuple[str, str]]:
+    return {item.key for item in items}
 
 
 def _with_database(
@@ -87,9 +80,12 @@ def _with_database(
     items += _schemas(session, database)
     relations = {kind: _relations(session, kind, database) for kind in ("table", "view")}
     items += [Item("table", name) for name in relations["table"] if name in names["table"]]
-    items += _governed(session, database, items, names)
-    items += _costs(session, database, items)
-    items += _grants(session, declaration, names, items, relations)
+    known = _keys(items)
+    if ("schema", declaration.governance) in known:
+        items += _governed(session, declaration, known, names)
+    if ("schema", costs := f"{database}.costs") in known:
+        items += _costs(session, costs)
+    items += read_grants(session, database, names, known, relations)
     items += bindings.taggings(session, database, items, names["tagging"])
     wanted = (*declaration.personal.columns, "tenant_id")
     columns = bindings.columns(session, database, wanted, relations["table"])
@@ -152,7 +148,7 @@ def _parameter(session: Session, name: str, place: str) -> str:
 def _warehouses(session: Session, names: Mapping[str, list[str]]) -> Iterator[Item]:
     for row in session.rows("show warehouses"):
         name = found(row["name"])
-        facts: dict[str, Fact] = {"auto_resume": _is(row["auto_resume"]), "state": str(row["state"]).lower()}
+        facts: dict[str, Fact] = {"auto_resume": _is(row["auto_resume"])}
         if name in names["warehouse"]:
             timeout = _parameter(session, "STATEMENT_TIMEOUT_IN_SECONDS", f"warehouse {name}")
             facts |= {
@@ -194,11 +190,10 @@ def _relations(session: Session, kind: str, database: str) -> tuple[str, ...]:
 
 def _users(session: Session, names: Mapping[str, list[str]]) -> Iterator[Item]:
     for row in session.rows("show users"):
-        name = found(row["name"])
+        name, kind = found(row["name"]), str(row["type"] or "person").lower()
         if name in names["user"]:
-            told = str(row["type"] or "person").lower()
-            yield Item("user", name, {"type": told, **_described_user(session, name)})
-        elif str(row["type"]).upper() in {"SERVICE", "LEGACY_SERVICE"}:
+            yield Item("user", name, {"type": kind, **_described_user(session, name)})
+        elif kind in {"service", "legacy_service"}:
             yield Item("user", name)
 
 
@@ -237,22 +232,21 @@ _DESCRIBED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _governed(session: Session, database: str, there: list[Item], names: Mapping[str, list[str]]) -> Iterator[Item]:
-    place = f"{database}.governance"
-    known = {item.key for item in there}
-    if ("schema", place) not in known:
-        return
+def _governed(
+    session: Session, declaration: Declaration, known: Container[tuple[str, str]], names: Mapping[str, list[str]]
+) -> Iterator[Item]:
+    place = declaration.governance
     for kind, (one, many) in _DESCRIBED.items():
         for row in session.rows(f"show {many} in schema {place}"):
             name = f"{place}.{found(row['name'])}"
             yield Item(kind, name, _described(session, kind, row, f"{one} {name}") if name in names[kind] else {})
             if kind == "row policy" and name in names[kind]:
-                yield from bindings.protections(session, database, name)
+                yield from bindings.protections(session, declaration.database, name)
     for row in session.rows(f"show tags in schema {place}"):
         name = f"{place}.{found(row['name'])}"
         yield Item("tag", name, {"allowed_values": _json_list(row["allowed_values"]) or ()})
         if name in names["masked tag"]:
-            yield from bindings.masked_tag(session, database, name)
+            yield from bindings.masked_tag(session, declaration.database, name)
     if ("table", table := f"{place}.{policies.TENANTS_TABLE}") in known:
         yield from bindings.tenant_rows(session, table)
 
@@ -272,10 +266,7 @@ def _rule_facts(row: Row, told: Row) -> dict[str, Fact]:
     return {"type": str(row["type"]).lower(), "mode": str(row["mode"]).lower(), "value_list": values}
 
 
-def _costs(session: Session, database: str, there: list[Item]) -> Iterator[Item]:
-    place = f"{database}.costs"
-    if ("schema", place) not in {item.key for item in there}:
-        return
+def _costs(session: Session, place: str) -> Iterator[Item]:
     for row in session.rows(f"show views in schema {place}"):
         _, _, query = flat(row["text"]).partition(" copy grants as ")
         yield Item("view", f"{place}.{found(row['name'])}", {"text": query})

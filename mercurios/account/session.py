@@ -72,6 +72,7 @@ def _address(url: str) -> tuple[str, str, str]:
 
 
 def _der(private_key: str, passphrase: str) -> bytes:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,
@@ -81,7 +82,7 @@ def _der(private_key: str, passphrase: str) -> bytes:
 
     try:
         key = load_pem_private_key(private_key.encode(), passphrase.encode() or None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigError("the private key cannot be read: expected a PEM, and its passphrase if any") from None
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mercurios.account.declaration import Declaration
 from mercurios.account.names import found, found_path
 from mercurios.account.planning import Plan, Statement
-from mercurios.account.session import Session
+from mercurios.account.session import Row, Session
 from mercurios.errors import WarehouseError
 
 _ROUNDS = 3
@@ -20,9 +20,9 @@ def stop_plan(session: Session) -> tuple[Plan, Plan]:
     stop, undo = [], []
     for row in session.rows("show warehouses"):
         name = found(row["name"])
-        if str(row["auto_resume"]).lower() == "true":
+        if _resumes(row):
             stop.append(Statement(f"alter warehouse {name} set auto_resume = false", f"{name} starts no more"))
-            undo.append(Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again"))
+            undo.append(_resuming(name))
         if str(row["state"]).upper() in _RUNNING:
             stop.append(Statement(f"alter warehouse {name} abort all queries", f"{name} is running"))
             stop.append(Statement(f"alter warehouse {name} suspend", f"{name} is running"))
@@ -31,16 +31,22 @@ def stop_plan(session: Session) -> tuple[Plan, Plan]:
         if str(row["state"]).lower() == "started":
             stop.append(Statement(f"alter task {name} suspend", f"task {name} is scheduled"))
             undo.append(Statement(f"alter task {name} resume", f"task {name} is scheduled again"))
-    return Plan(tuple(stop), (), ()), Plan(tuple(undo), (), ())
+    return Plan(tuple(stop)), Plan(tuple(undo))
 
 
 def undo_plan(session: Session, declaration: Declaration) -> Plan:
     """Statements that let the declared warehouses, and those of tenants, resume; `apply` does the rest."""
-    live = {found(row["name"]): row for row in session.rows("show warehouses")}
-    names = [name for name in live if name in declaration.warehouses or name.startswith("tenant_")]
-    off = [name for name in names if str(live[name]["auto_resume"]).lower() != "true"]
-    sql = (Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again") for name in off)
-    return Plan(tuple(sql), (), ())
+    off = (found(row["name"]) for row in session.rows("show warehouses") if not _resumes(row))
+    ours = (name for name in off if name in declaration.warehouses or name.startswith("tenant_"))
+    return Plan(tuple(map(_resuming, ours)))
+
+
+def _resumes(row: Row) -> bool:
+    return str(row["auto_resume"]).lower() == "true"
+
+
+def _resuming(name: str) -> Statement:
+    return Statement(f"alter warehouse {name} set auto_resume = true", f"{name} may start again")
 
 
 def stop(session: Session, plan: Plan, done: Callable[[Statement], None]) -> tuple[str, ...]:

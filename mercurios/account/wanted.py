@@ -7,19 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import yaml
 
 from mercurios.account import policies
 from mercurios.account.declaration import Declaration, Role, Size
-from mercurios.account.items import Facts, Item
+from mercurios.account.items import Fact, Facts, Item
 from mercurios.account.keys import PublicKey
 from mercurios.account.names import flat, plain, texts
 from mercurios.errors import ConfigError
 
-COSTS = Path(__file__).with_name("costs.yaml")
-SERVICES_RULE, SERVICES_POLICY, ACCOUNT_MONITOR = "services", "mercurios_services", "mercurios_account"
+_COSTS = Path(__file__).with_name("costs.yaml")
+_SERVICES_RULE, _SERVICES_POLICY, _ACCOUNT_MONITOR = "services", "mercurios_services", "mercurios_account"
 _UPPERMOST = "sysadmin"
 
 
@@ -37,7 +36,7 @@ def wanted(declaration: Declaration, tenants: Sequence[str], keys: Mapping[str, 
     return (
         *_monitors(declaration, tenants),
         *_warehouses(declaration, tenants),
-        Item("account", "account", {"resource_monitor": ACCOUNT_MONITOR}),
+        Item("account", "account", {"resource_monitor": _ACCOUNT_MONITOR}),
         *_places(declaration),
         *_roles(declaration, tenants),
         *_tenants(declaration, tenants),
@@ -69,7 +68,7 @@ def _check_quotas(declaration: Declaration, tenants: Sequence[str]) -> None:
 
 
 def _monitors(declaration: Declaration, tenants: Sequence[str]) -> Iterator[Item]:
-    quotas = {ACCOUNT_MONITOR: declaration.account_credits}
+    quotas = {_ACCOUNT_MONITOR: declaration.account_credits}
     quotas |= {name: each.credits for name, each in declaration.warehouses.items()}
     quotas |= {tenant_role(tenant): budget(declaration, tenant) for tenant in tenants}
     steps = declaration.steps
@@ -96,14 +95,14 @@ def _places(declaration: Declaration) -> Iterator[Item]:
     yield Item("database", database, {"data_retention_time_in_days": declaration.retention_days})
     for name, comment in declaration.schemas.items():
         yield Item("schema", f"{database}.{name}", {"managed_access": True, "comment": comment})
-    governance = f"{database}.governance"
+    governance = declaration.governance
     yield Item("tag", f"{governance}.{policies.COST_TAG}", {"allowed_values": tuple(sorted(declaration.cost_centers))})
     yield Item("tag", f"{governance}.{policies.PERSONAL_TAG}", {"allowed_values": ("yes",)})
     yield Item("table", f"{governance}.{policies.TENANTS_TABLE}", {"columns": policies.TENANTS_COLUMNS})
 
 
 def _policies(declaration: Declaration) -> Iterator[Item]:
-    governance = f"{declaration.database}.governance"
+    governance = declaration.governance
     body = policies.isolation(declaration)
     yield Item("row policy", f"{governance}.{policies.ROW_POLICY}", {"signature": policies.ROW_SIGNATURE, "body": body})
     facts = {"signature": policies.MASKING_SIGNATURE, "body": policies.masking(declaration)}
@@ -113,10 +112,10 @@ def _policies(declaration: Declaration) -> Iterator[Item]:
 
 
 def _network(declaration: Declaration) -> Iterator[Item]:
-    rule = f"{declaration.database}.governance.{SERVICES_RULE}"
+    rule = f"{declaration.governance}.{_SERVICES_RULE}"
     facts: Facts = {"type": "ipv4", "mode": "ingress", "value_list": tuple(sorted(declaration.networks))}
     yield Item("network rule", rule, facts)
-    yield Item("network policy", SERVICES_POLICY, {"allowed_network_rule_list": (rule,)})
+    yield Item("network policy", _SERVICES_POLICY, {"allowed_network_rule_list": (rule,)})
 
 
 def _roles(declaration: Declaration, tenants: Sequence[str]) -> Iterator[Item]:
@@ -127,21 +126,21 @@ def _roles(declaration: Declaration, tenants: Sequence[str]) -> Iterator[Item]:
 
 
 def _tenants(declaration: Declaration, tenants: Sequence[str]) -> Iterator[Item]:
-    table = f"{declaration.database}.governance.{policies.TENANTS_TABLE}"
+    table = f"{declaration.governance}.{policies.TENANTS_TABLE}"
     for tenant in tenants:
         name = tenant_role(tenant).upper()
         facts: Facts = {"role_name": name, "warehouse_name": name, "budget_credits": budget(declaration, tenant)}
-        yield Item("tenant", f"{table}.{plain(tenant)}", facts)
+        yield Item("tenant", f"{table}.{tenant}", facts)
 
 
 def _users(declaration: Declaration, keys: Mapping[str, PublicKey]) -> Iterator[Item]:
     for name, user in declaration.users.items():
-        facts: dict[str, Any] = {
+        facts: dict[str, Fact] = {
             "type": "service",
             "default_role": user.role,
             "default_warehouse": user.warehouse,
             "default_secondary_roles": (),
-            "network_policy": SERVICES_POLICY,
+            "network_policy": _SERVICES_POLICY,
             "disabled": False,
         }
         if name in keys:
@@ -150,20 +149,19 @@ def _users(declaration: Declaration, keys: Mapping[str, PublicKey]) -> Iterator[
 
 
 def _costs(declaration: Declaration) -> Iterator[Item]:
-    content = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
-    values = {"database": declaration.database, "shared": texts(tuple(n.upper() for n in declaration.warehouses))}
+    content = yaml.safe_load(_COSTS.read_text(encoding="utf-8"))
+    values = {"database": declaration.database, "shared": texts(name.upper() for name in declaration.warehouses)}
     place = f"{declaration.database}.costs"
     for name, columns in content["tables"].items():
         yield Item("table", f"{place}.{name}", {"columns": flat(columns)})
     for name, view in content["views"].items():
         facts = {"text": flat(Template(view["sql"]).substitute(values))}
-        waits = {"waits_for": f"{declaration.database}.{view['waits_for']}"} if "waits_for" in view else {}
-        yield Item("view", f"{place}.{name}", {**facts, **waits})
+        if "waits_for" in view:
+            facts["waits_for"] = f"{declaration.database}.{view['waits_for']}"
+        yield Item("view", f"{place}.{name}", facts)
     for name, task in content["tasks"].items():
-        definition = flat(Template(task["definition"]).substitute(values))
-        yield Item(
-            "task", f"{place}.{name}", {"schedule": task["schedule"], "definition": definition, "state": "started"}
-        )
+        facts = {"schedule": task["schedule"], "definition": flat(Template(task["definition"]).substitute(values))}
+        yield Item("task", f"{place}.{name}", {**facts, "state": "started"})
 
 
 def _grants(declaration: Declaration) -> Iterator[str]:
@@ -175,8 +173,7 @@ def _grants(declaration: Declaration) -> Iterator[str]:
         yield from (f"usage on warehouse {warehouse} to role {name}" for warehouse in role.warehouses)
         yield from (f"monitor on warehouse {warehouse} to role {name}" for warehouse in watched)
         yield from (f"usage on stage {database}.{stage} to role {name}" for stage in role.unloads)
-        for schema in {*role.reads, *role.builds, *(stage.partition(".")[0] for stage in role.unloads)}:
-            yield f"usage on schema {database}.{schema} to role {name}"
+        yield from (f"usage on schema {database}.{schema} to role {name}" for schema in role.schemas)
         for schema, which, what in product(role.reads, ("all", "future"), ("tables", "views")):
             yield f"select on {which} {what} in schema {database}.{schema} to role {name}"
         yield from _building_grants(declaration, name, role)
@@ -186,7 +183,7 @@ def _grants(declaration: Declaration) -> Iterator[str]:
 
 def _building_grants(declaration: Declaration, name: str, role: Role) -> Iterator[str]:
     """Who builds a table binds the policies to it, and so must see where they are."""
-    governance = f"{declaration.database}.governance"
+    governance = declaration.governance
     for schema, what in product(role.builds, ("table", "view")):
         yield f"create {what} on schema {declaration.database}.{schema} to role {name}"
     if role.builds:
@@ -203,7 +200,7 @@ def _tenant_grants(declaration: Declaration, tenants: Sequence[str]) -> Iterator
 
 
 def _taggings(declaration: Declaration, tenants: Sequence[str]) -> Iterator[Item]:
-    tag = f"{declaration.database}.governance.{policies.COST_TAG}"
+    tag = f"{declaration.governance}.{policies.COST_TAG}"
     centers = {f"warehouse {name}": each.cost_center for name, each in declaration.warehouses.items()}
     centers |= {f"warehouse {tenant_role(tenant)}": "tenant" for tenant in tenants}
     centers |= {f"user {name}": user.cost_center for name, user in declaration.users.items()}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mercurios.commands.options import AsJson
+
 if TYPE_CHECKING:
     from mercurios.storage import Storage
 
@@ -13,7 +15,6 @@ app = typer.Typer(no_args_is_help=True, help="The lake's AWS account: what would
 File = Annotated[
     Path | None, typer.Option("--declaration", help="What the account is held to, instead of what comes along.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 @app.command()

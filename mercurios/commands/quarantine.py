@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mercurios.commands.options import AsJson
+
 app = typer.Typer(no_args_is_help=True, help="Look at records that broke their contract, and take them in again.")
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose records.")]
 Entity = Annotated[str | None, typer.Option("--entity", "-e", help="Only this entity, e.g. sale.")]
@@ -16,7 +18,7 @@ def list_(
     tenant: Tenant,
     entity: Entity = None,
     resolved: Annotated[bool, typer.Option("--all", help="Also those that are resolved.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
 ) -> None:
     """List quarantined records with all their reasons, oldest first."""

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mercurios.commands.options import AsJson, Yes
+
 if TYPE_CHECKING:
     from mercurios.lake import Expiry
 
 app = typer.Typer(no_args_is_help=True, help="The releases of the lake: look at them, go back to one, expire old ones.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, such as r000042.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the releases that can be read, oldest first; the last one is what is served."""
     from mercurios.wiring import open_lake
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mercurios.commands.options import Yes
+
 if TYPE_CHECKING:
     from mercurios.account import Declaration, Item, Plan
     from mercurios.account.session import AccountSession
@@ -23,7 +25,6 @@ Prune = Annotated[
     bool,
     typer.Option("--prune", help="Also take away what gone tenants left, and declared roles from others."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()

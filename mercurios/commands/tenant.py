@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mercurios.commands.options import AsJson, Yes
+
 if TYPE_CHECKING:
     from mercurios.secrets import SecretRef
     from mercurios.tenancy import FilesSource, ProHandelSource
@@ -41,7 +43,7 @@ def add(
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List all tenants, and what is wrong with those that cannot be used."""
     from mercurios.wiring import tenants
 
@@ -138,7 +140,7 @@ def onboard(tenant_id: Id) -> None:
 @app.command()
 def remove(
     tenant_id: Id,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     purge: Annotated[
         bool, typer.Option("--purge", help="Also delete its rows in the warehouse's raw and ops.")
     ] = False,

@@ -61,20 +61,16 @@ class Lake:
 
         Nothing is made in it before something is published. Raises ConfigError and LakeError.
         """
-        scheme = urlparse(catalog_url).scheme
-        if scheme == "sqlite":
-            kind = {"type": "sql", "uri": catalog_url}
-        elif scheme == "glue":
-            kind = {"type": "glue"}
-        else:
+        scheme, data_scheme = urlparse(catalog_url).scheme, urlparse(data_url).scheme
+        kinds = {"sqlite": {"type": "sql", "uri": catalog_url}, "glue": {"type": "glue"}}
+        if scheme not in kinds:
             raise ConfigError(f"lake catalog of scheme {scheme!r}: expected sqlite:///PATH or glue://")
-        if urlparse(data_url).scheme not in {"file", "s3"}:
-            given = urlparse(data_url).scheme
-            raise ConfigError(f"lake data of scheme {given!r}: expected file:///PATH or s3://BUCKET/PREFIX")
+        if data_scheme not in {"file", "s3"}:
+            raise ConfigError(f"lake data of scheme {data_scheme!r}: expected file:///PATH or s3://BUCKET/PREFIX")
         with reached("the lake's catalog (MERCURIOS_CATALOG)"):
             if scheme == "sqlite":
                 Path(catalog_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return cls(load_catalog("mercurios", warehouse=data_url, **kind, **properties), data_url)
+            return cls(load_catalog("mercurios", warehouse=data_url, **kinds[scheme], **properties), data_url)
 
     def publish(
         self,
@@ -180,37 +176,47 @@ class Lake:
         """The content of one file of a release; raises LakeError when the release does not hold it."""
         if name not in release.files:
             raise LakeError(f"release {release.id} holds no file {name!r}; run the verb that makes it")
-        with reached(f"file {name!r} of release {release.id}"):
-            try:
-                with self._log.io().new_input(release.files[name]).open() as stream:
-                    return bytes(stream.read())
-            except FileNotFoundError:
-                self.release(release.id)
-        raise LakeError(f"file {name!r} of release {release.id} is gone; run the verb that makes it")
+        content = self._content(release, name)
+        if content is None:
+            self.release(release.id)  # NoRelease where it was expired meanwhile
+            raise LakeError(f"file {name!r} of release {release.id} is gone; run the verb that makes it")
+        return content
 
     def _put(self, name: str, rows: Rows, tenants: tuple[str, ...] | None, pinned: ReleaseTable | None) -> ReleaseTable:
         given = rows() if callable(rows) else rows
         with committing(name):
             if not isinstance(given, Source):
-                return publish_rows(self._catalog, name, given, tenants, pinned)[0]
+                return publish_rows(self._catalog, name, given, tenants, pinned)
             done, report = publish_source(self._catalog, name, given, pinned)
         given.told(report)
         return done
 
+    def _content(self, release: Release, name: str) -> bytes | None:
+        """None when the file is gone."""
+        with reached(f"file {name!r} of release {release.id}"):
+            try:
+                with self._log.io().new_input(release.files[name]).open() as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
     def _files(self, number: int, before: Release | None, files: Mapping[str, bytes]) -> dict[str, str]:
-        """Places of all files of the release; what is as it was stays where it is."""
+        """Places of all files of the release; what is as it was stays where it is, what is lost is written again."""
         kept = dict(before.files) if before else {}
         folder = f"{self._data_url}/releases/{release_id(number)}-{uuid4().hex[:8]}"
         for name, body in files.items():
             if {"", ".", ".."} & set(name.split("/")):
                 raise LakeError(f"file {name!r} would not lie in the folder of its release; give it another name")
-            if before is None or name not in kept or self.read_file(before, name) != body:
+            if before is None or name not in kept or self._content(before, name) != body:
                 kept[name] = f"{folder}/{name}"
-                with committing(f"file {name!r}"):
-                    output = self._log.table().io.new_output(kept[name])
-                    with output.create(overwrite=True) as stream:
-                        stream.write(body)
+                self._write(name, kept[name], body)
         return kept
+
+    def _write(self, name: str, location: str, body: bytes) -> None:
+        with committing(f"file {name!r}"):
+            output = self._log.table().io.new_output(location)
+            with output.create(overwrite=True) as stream:
+                stream.write(body)
 
 
 def _check_zone(moment: datetime) -> None:

@@ -44,10 +44,8 @@ def _name_columns(table: IcebergTable) -> None:
 
 
 def _adopted(table: IcebergTable, folder: str) -> Iterator[tuple[Partition, DataFile]]:
-    columns, plan = (
-        parquet_path_to_id_mapping(table.schema()),
-        compute_statistics_plan(table.schema(), table.properties),
-    )
+    columns = parquet_path_to_id_mapping(table.schema())
+    plan = compute_statistics_plan(table.schema(), table.properties)
     for file in stored(table.io, folder):
         with table.io.new_input(file.location).open() as stream:
             footer = pq.read_metadata(stream)

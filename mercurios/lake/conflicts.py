@@ -10,7 +10,6 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
 
 import pyarrow as pa
 from botocore.exceptions import (
@@ -27,7 +26,6 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mercurios.errors import LakeError, Transient
 
-_Kinds: TypeAlias = tuple[type[Exception], ...]
 _CONFLICTS = (CommitFailedException, TableAlreadyExistsError, ValidationException, IntegrityError)
 _UNREACHABLE = (SQLAlchemyError, BotoCoreError, ClientError, OSError, ValidationError)
 _DAMAGED = (pa.ArrowInvalid, ValueError, EOFError)
@@ -65,7 +63,7 @@ def reached(what: str, *, damaged: bool = False) -> Iterator[None]:
 
     damaged: nothing is called but what reads files, so bytes that make no sense are told too.
     """
-    kinds: _Kinds = (*_UNREACHABLE, *(_DAMAGED if damaged else ()))
+    kinds: tuple[type[Exception], ...] = (*_UNREACHABLE, *(_DAMAGED if damaged else ()))
     try:
         yield
     except kinds as error:

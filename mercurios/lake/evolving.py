@@ -5,6 +5,9 @@
 All are partitioned by tenant, and those with a day column by its month.
 """
 
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
@@ -13,7 +16,7 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.table.update.spec import UpdateSpec
-from pyiceberg.transforms import IdentityTransform, MonthTransform
+from pyiceberg.transforms import IdentityTransform, MonthTransform, Transform
 from pyiceberg.types import (
     BooleanType,
     DateType,
@@ -30,6 +33,7 @@ from mercurios.lake.partitions import day_column
 from mercurios.lake.releases import NAMESPACE, PROPERTIES, make_namespace
 from mercurios.tables import TABLES, UTC
 
+_Transform: TypeAlias = Transform[Any, Any]
 _TYPES: dict[pa.DataType, PrimitiveType] = {
     pa.string(): StringType(),
     pa.int64(): LongType(),
@@ -53,7 +57,7 @@ def open_table(catalog: Catalog, name: str) -> IcebergTable:
                 catalog.create_table_transaction(identifier, schema=schema, properties=PROPERTIES) as making,
                 making.update_spec() as spec,
             ):
-                _partition(spec, set(), day_column(name))
+                _partition(spec, _fields(name))
             return catalog.load_table(identifier)
         with table.transaction() as change:
             _evolve(change, name)
@@ -74,26 +78,26 @@ def _evolve(change: Transaction, name: str) -> None:
         with _update(change) as update:
             for column in fresh:
                 update.add_column(column, declared[column])
-    fields = {field.name for field in change.table_metadata.spec().fields}
-    if {"tenant_id", *_month_field(day_column(name))} - fields:
+    there = {field.name for field in change.table_metadata.spec().fields}
+    if missing := {field: how for field, how in _fields(name).items() if field not in there}:
         with change.update_spec() as spec:
-            _partition(spec, fields, day_column(name))
+            _partition(spec, missing)
 
 
 def _update(change: Transaction) -> UpdateSchema:
     return change.update_schema(allow_incompatible_changes=True)  # what is there is written anew
 
 
-def _partition(spec: UpdateSpec, there: set[str], day: str | None) -> None:
-    if "tenant_id" not in there:
-        spec.add_field("tenant_id", IdentityTransform(), "tenant_id")
-    for field in _month_field(day):
-        if field not in there:
-            spec.add_field(str(day), MonthTransform(), field)
+def _fields(name: str) -> dict[str, tuple[str, _Transform]]:
+    """Fields of the partition of a table: of which column, and how."""
+    day = day_column(name)
+    months: dict[str, tuple[str, _Transform]] = {f"{day}_month": (day, MonthTransform())} if day else {}
+    return {"tenant_id": ("tenant_id", IdentityTransform()), **months}
 
 
-def _month_field(day: str | None) -> tuple[str, ...]:
-    return (f"{day}_month",) if day else ()
+def _partition(spec: UpdateSpec, fields: Mapping[str, tuple[str, _Transform]]) -> None:
+    for field, (column, transform) in fields.items():
+        spec.add_field(column, transform, field)
 
 
 def _decimal(kind: pa.DataType) -> DecimalType:

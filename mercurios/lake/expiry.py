@@ -23,10 +23,8 @@ from mercurios.lake.storage import Stored, check_found, needed, place, remove, s
 
 _Releases: TypeAlias = tuple[Release, ...]
 _Dropped: TypeAlias = Mapping[tuple[str, ...], frozenset[int]]
-
-
-MOST_DAYS = 36500
-_NO_TIME, _MOST = timedelta(), timedelta(days=MOST_DAYS)
+_MOST_DAYS = 36500
+_NO_TIME, _MOST = timedelta(), timedelta(days=_MOST_DAYS)
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,13 @@ class Policy:
 
     def __post_init__(self) -> None:
         whole = type(self.releases) is int and type(self.days) is int
-        if not whole or self.releases < 1 or not 0 <= self.days <= MOST_DAYS or not _NO_TIME <= self.young <= _MOST:
+        if not whole or self.releases < 1 or not 0 <= self.days <= _MOST_DAYS or not _NO_TIME <= self.young <= _MOST:
             raise BadRequest(
-                f"expected to keep at least 1 release, 0 to {MOST_DAYS} whole days, and what is young no longer, "
+                f"expected to keep at least 1 release, 0 to {_MOST_DAYS} whole days, and what is young no longer, "
                 f"got {self.releases}, {self.days} and {self.young}; the current release is always kept"
             )
 
-    def expired(self, releases: tuple[Release, ...], now: datetime, pinned: Collection[str]) -> tuple[Release, ...]:
+    def expired(self, releases: _Releases, now: datetime, pinned: Collection[str]) -> _Releases:
         """Those of all releases, oldest first, that are not kept."""
         return tuple(
             release

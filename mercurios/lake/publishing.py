@@ -1,6 +1,6 @@
 """Publishing one table: what changed is written, what did not stays as it is.
 
-    pinned, report = publish_rows(catalog, "forecasts", rows, tenants=("north",), pinned=pinned)
+    pinned = publish_rows(catalog, "forecasts", rows, tenants=("north",), pinned=pinned)
     pinned, report = publish_source(catalog, "fct_sale_lines", source, pinned=pinned)
 
 `pinned` is the table of the release to start from, None where that holds none of the name.
@@ -45,21 +45,22 @@ class _Replacement:
     gone: _Files
     added: _Files
 
-    def report(self, name: str, rows: int) -> TableReport:
+    def report(self, done: ReleaseTable) -> TableReport:
         before, lost, written = ({partition for partition, _ in files} for files in (self.there, self.gone, self.added))
         size = sum(file.file_size_in_bytes for _, file in self.added)
-        return TableReport(name, rows, len(written), len(before - lost), len(lost - written), size)
+        return TableReport(done.name, done.rows, len(written), len(before - lost), len(lost - written), size)
 
 
 def publish_rows(
     catalog: Catalog, name: str, rows: pa.Table, tenants: tuple[str, ...] | None, pinned: ReleaseTable | None
-) -> tuple[ReleaseTable, TableReport]:
+) -> ReleaseTable:
     """Make `rows` all that the table holds, or all that it holds of `tenants`."""
     _check_name(name)
     batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], rows.schema)]
     ready = ordered(pa.Table.from_batches([shaped(name, batch) for batch in batches]), day_column(name))
-    check_tenants(ready["tenant_id"].unique().to_pylist())
-    if strangers := set(ready["tenant_id"].unique().to_pylist()) - set(tenants or ready["tenant_id"].to_pylist()):
+    found = ready["tenant_id"].unique().to_pylist()
+    check_tenants(found)
+    if tenants and (strangers := set(found) - set(tenants)):
         raise LakeError(f"{name} holds rows of {', '.join(sorted(strangers))}, which this publication does not replace")
     table = open_table(catalog, name)
     there = _files_there(table, pinned)
@@ -85,7 +86,9 @@ def publish_source(
     _check_rows(name, wanted, added)
     there = _files_there(table, pinned)
     gone = [part for part in there if part[0] not in changes.kept]
-    return _commit(table, pinned, _Replacement(there, gone, added), _write_contents(table, source.contents))
+    replacement = _Replacement(there, gone, added)
+    done = _commit(table, pinned, replacement, _write_contents(table, source.contents))
+    return done, replacement.report(done)
 
 
 def _fetch(catalog: Catalog, table: IcebergTable, source: Source, wanted: pa.Table) -> _Files:
@@ -100,12 +103,11 @@ def _fetch(catalog: Catalog, table: IcebergTable, source: Source, wanted: pa.Tab
 
 def _commit(
     table: IcebergTable, pinned: ReleaseTable | None, replacement: _Replacement, contents: str = ""
-) -> tuple[ReleaseTable, TableReport]:
-    name, base = table.name()[-1], pinned.snapshot_id if pinned else None
+) -> ReleaseTable:
     gone, added = ([file for _, file in files] for files in (replacement.gone, replacement.added))
-    snapshot = commit(table, base, gone, added)
+    snapshot = commit(table, pinned.snapshot_id if pinned else None, gone, added)
     rows = int((snapshot.summary and snapshot.summary["total-records"]) or 0)
-    return ReleaseTable(name, snapshot.snapshot_id, rows, contents), replacement.report(name, rows)
+    return ReleaseTable(table.name()[-1], snapshot.snapshot_id, rows, contents)
 
 
 def _files_there(table: IcebergTable, pinned: ReleaseTable | None) -> _Files:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mercurios.storage import planning
 from mercurios.storage.aws import Aws
-from mercurios.storage.declaration import DECLARATION, Declaration, Place, read_declaration
+from mercurios.storage.declaration import DECLARATION, Place, read_declaration
 from mercurios.storage.desired import resources
 from mercurios.storage.kinds import Resource
 from mercurios.storage.planning import Change, Plan, Undeclared
@@ -44,20 +44,15 @@ class Storage:
         names = Names(declared, place, aws.account, aws.partition)
         return cls(aws, names, resources(names, tenants))
 
-    @property
-    def declaration(self) -> Declaration:
-        """What the account is held to."""
-        return self.names.declaration
-
     def plan(self) -> Plan:
         """What would be changed; changes nothing."""
-        return planning.plan(self.aws, self.resources, self._path)
+        return planning.plan(self.aws, self.resources, self.names.path)
 
     def apply(self, made: Callable[[Change], None]) -> Plan:
         """Make the changes, tell `made` of each, and look again; raises LakeError when something does not stay."""
-        done = planning.apply(self.aws, self.resources, self._path, made)
+        done = planning.apply(self.aws, self.resources, self.names.path, made)
         if done.changes:
-            planning.require_settled(self.aws, self.resources, self._path)
+            planning.require_settled(self.aws, self.resources, self.names.path)
         return done
 
     def verify(self, *, probed: bool = True) -> tuple[Check, ...]:
@@ -66,7 +61,3 @@ class Storage:
         kept = [Check("declaration", Outcome.DEVIATION, str(change)) for change in found.changes]
         kept = kept or [Check("declaration", Outcome.KEPT, f"{len(self.resources)} resources are as declared")]
         return (*kept, *hazards(self.names, found.undeclared), *(probe(self.aws, self.names) if probed else ()))
-
-    @property
-    def _path(self) -> str:
-        return f"/{self.declaration.name}/"

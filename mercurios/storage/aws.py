@@ -6,7 +6,7 @@ with told("bucket acme-lake"):
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -86,10 +86,10 @@ class Aws:
             self._clients[region, owner] = client
         return self._clients[region, owner]
 
-    def anonymous(self, region: str, endpoint: str | None = None) -> Client:
+    def anonymous(self, region: str) -> Client:
         """S3 without credentials."""
         config = _CONFIG.merge(Config(signature_version=UNSIGNED))
-        return self.session.client("s3", region_name=region, config=config, endpoint_url=endpoint)
+        return self.session.client("s3", region_name=region, config=config)
 
     def plain(self, region: str, endpoint: str | None) -> Client:
         """S3 with credentials, over plain HTTP."""
@@ -116,6 +116,16 @@ class Aws:
 def code(error: ClientError) -> str:
     """AWS's word for what went wrong."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def unless(missing: str, call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """What AWS answers, or nothing when its word is that what was asked for is not there."""
+    try:
+        return dict(call(**arguments))
+    except ClientError as error:
+        if code(error) == missing:
+            return {}
+        raise
 
 
 def permission(operation: str) -> str:

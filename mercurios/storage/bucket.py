@@ -12,39 +12,26 @@ from typing import Any
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
-from mercurios.storage.aws import Client, code
+from mercurios.storage.aws import Client, code, unless
 from mercurios.storage.documents import Elements, Json, policy, statements
-
-Read = Callable[[Client, str], Elements]
-Write = Callable[[Client, str, Elements], Any]
 
 
 @dataclass(frozen=True)
 class Aspect:
     """How one aspect is read, and how elements are put on top of what is there."""
 
-    read: Read
-    write: Write
-
-
-def _unless(missing: str, call: Callable[..., Any], **arguments: Any) -> Any:
-    """What S3 answers, or nothing when it says that the aspect is not set."""
-    try:
-        return call(**arguments)
-    except ClientError as error:
-        if code(error) == missing:
-            return {}
-        raise
+    read: Callable[[Client, str], Elements]
+    write: Callable[[Client, str, Elements], Any]
 
 
 def _public_access(s3: Client, bucket: str) -> Elements:
-    answer = _unless("NoSuchPublicAccessBlockConfiguration", s3.get_public_access_block, Bucket=bucket)
+    answer = unless("NoSuchPublicAccessBlockConfiguration", s3.get_public_access_block, Bucket=bucket)
     blocked = answer.get("PublicAccessBlockConfiguration")
     return {"": blocked} if blocked else {}
 
 
 def _ownership(s3: Client, bucket: str) -> Elements:
-    answer = _unless("OwnershipControlsNotFoundError", s3.get_bucket_ownership_controls, Bucket=bucket)
+    answer = unless("OwnershipControlsNotFoundError", s3.get_bucket_ownership_controls, Bucket=bucket)
     rules = answer.get("OwnershipControls", {}).get("Rules", [])
     return {"": rules[0]["ObjectOwnership"]} if rules else {}
 
@@ -56,7 +43,7 @@ def _versioning(s3: Client, bucket: str) -> Elements:
 
 def _encryption_rule(s3: Client, bucket: str) -> dict[str, Json]:
     missing = "ServerSideEncryptionConfigurationNotFoundError"
-    answer = _unless(missing, s3.get_bucket_encryption, Bucket=bucket)
+    answer = unless(missing, s3.get_bucket_encryption, Bucket=bucket)
     return dict(next(iter(answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])), {}))
 
 
@@ -81,7 +68,7 @@ def _put_encryption(s3: Client, bucket: str, elements: Elements) -> None:
 
 
 def _policy(s3: Client, bucket: str) -> Elements:
-    answer = _unless("NoSuchBucketPolicy", s3.get_bucket_policy, Bucket=bucket)
+    answer = unless("NoSuchBucketPolicy", s3.get_bucket_policy, Bucket=bucket)
     return statements(answer["Policy"]) if answer else {}
 
 
@@ -90,15 +77,12 @@ def _put_policy(s3: Client, bucket: str, elements: Elements) -> None:
 
 
 def _lifecycle_answer(s3: Client, bucket: str) -> dict[str, Json]:
-    return dict(_unless("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket=bucket))
+    return unless("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket=bucket)
 
 
 def _lifecycle(s3: Client, bucket: str) -> Elements:
-    return {rule.get("ID", f"#{n}"): _rule(rule) for n, rule in enumerate(_rules(s3, bucket), 1)}
-
-
-def _rules(s3: Client, bucket: str) -> list[dict[str, Json]]:
-    return list(_lifecycle_answer(s3, bucket).get("Rules", []))
+    rules = _lifecycle_answer(s3, bucket).get("Rules", [])
+    return {rule.get("ID", f"#{number}"): _rule(rule) for number, rule in enumerate(rules, 1)}
 
 
 def _rule(rule: Mapping[str, Json]) -> Json:
@@ -132,7 +116,7 @@ def _put_logging(s3: Client, bucket: str, elements: Elements) -> None:
 
 
 def _replication_answer(s3: Client, bucket: str) -> dict[str, Json]:
-    answer = _unless("ReplicationConfigurationNotFoundError", s3.get_bucket_replication, Bucket=bucket)
+    answer = unless("ReplicationConfigurationNotFoundError", s3.get_bucket_replication, Bucket=bucket)
     return dict(answer.get("ReplicationConfiguration", {}))
 
 
@@ -157,10 +141,8 @@ def _put_replication(s3: Client, bucket: str, elements: Elements) -> None:
 
 
 def _tags(s3: Client, bucket: str) -> Elements:
-    return {
-        tag["Key"]: tag["Value"]
-        for tag in _unless("NoSuchTagSet", s3.get_bucket_tagging, Bucket=bucket).get("TagSet", [])
-    }
+    answer = unless("NoSuchTagSet", s3.get_bucket_tagging, Bucket=bucket)
+    return {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", [])}
 
 
 def _put_tags(s3: Client, bucket: str, elements: Elements) -> None:

@@ -149,7 +149,7 @@ def read_declaration(path: Path | None = None) -> Declaration:
     file = path or DECLARATION
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file.name} is no YAML ({type(error).__name__})") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}; name a declaration that is there") from error

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from mercurios.errors import ConfigError
-from mercurios.storage.declaration import BUCKET, LAKE, WHOLE, Rule, area, check_live_data
+from mercurios.storage.declaration import BUCKET, LAKE, WHOLE, AccessLog, Replica, Rule, area, check_live_data
 from mercurios.storage.documents import Elements, Json, statement
 from mercurios.storage.kinds import Resource
 from mercurios.storage.policies import (
@@ -25,7 +25,7 @@ _DESCRIPTION = "Mercurios: the lake's tables, one partition a tenant"
 def resources(names: Names, tenants: Iterable[str]) -> tuple[Resource, ...]:
     """Every declared resource; raises ConfigError for a declaration that cannot or must not be carried out."""
     check_live_data(names.declaration, names.place)
-    if len(names.buckets) < sum(map(bool, (True, names.declaration.replica, names.declaration.access_log))):
+    if len(set(names.buckets)) < len(names.buckets):
         raise ConfigError("two of the lake's bucket, its replica and its access log have one name")
     if wrong := [bucket for bucket in names.buckets if not BUCKET.fullmatch(bucket)]:
         raise ConfigError(f"{wrong[0]} is no name of a bucket: at most 63 of a-z, 0-9, dot and hyphen; declare another")
@@ -34,28 +34,37 @@ def resources(names: Names, tenants: Iterable[str]) -> tuple[Resource, ...]:
 
 def _buckets(names: Names) -> Iterator[Resource]:
     declaration, place = names.declaration, names.place
+    if declaration.access_log:
+        yield _log_bucket(names, declaration.access_log)
+    if declaration.replica:
+        yield _replica_bucket(names, declaration.replica)
+        yield _replication_role(names, declaration.replica)
+    yield _lake_bucket(names)
+    aspects = {"location": {"": f"s3://{place.bucket}/{place.prefix}/{DATABASE}"}, "description": {"": _DESCRIPTION}}
+    yield Resource("database", DATABASE, declaration.region, aspects)
+
+
+def _log_bucket(names: Names, log: AccessLog) -> Resource:
+    rule = Rule(id="mercurios-access-log", area=WHOLE, expire_days=log.keep_days, noncurrent_days=1)
+    aspects = _kept(names, log_statements(names, log.bucket, log.prefix), None, {rule.id: _rule(rule, log.prefix)})
+    return Resource("bucket", log.bucket, names.declaration.region, aspects)
+
+
+def _replica_bucket(names: Names, replica: Replica) -> Resource:
+    bucket, key = names.replica_bucket(replica), replica.kms_key
+    rules = _rules(names, [rule for rule in names.declaration.lifecycle if rule.area in {LAKE, WHOLE}])
+    return Resource("bucket", bucket, replica.region, _kept(names, bucket_statements(names, bucket, key), key, rules))
+
+
+def _lake_bucket(names: Names) -> Resource:
+    declaration, bucket, key = names.declaration, names.place.bucket, names.declaration.encryption.kms_key
+    rules = _rules(names, declaration.lifecycle)
+    aspects = _kept(names, bucket_statements(names, bucket, key), key, rules)
     if log := declaration.access_log:
-        said = log_statements(names, log.bucket, log.prefix)
-        rule = Rule(id="mercurios-access-log", area=WHOLE, expire_days=log.keep_days, noncurrent_days=1)
-        aspects = _kept(names, said, None, {rule.id: _rule(rule, log.prefix)})
-        yield Resource("bucket", log.bucket, declaration.region, aspects)
-    if declaration.replica and names.replica:
-        key = declaration.replica.kms_key
-        rules = _rules(names, [rule for rule in declaration.lifecycle if rule.area in {LAKE, WHOLE}])
-        aspects = _kept(names, bucket_statements(names, names.replica, key), key, rules)
-        yield Resource("bucket", names.replica, declaration.replica.region, aspects)
-        yield _replication_role(names)
-    key = declaration.encryption.kms_key
-    aspects = _kept(names, bucket_statements(names, place.bucket, key), key, _rules(names, declaration.lifecycle))
-    if log:
         aspects["logging"] = {"": {"bucket": log.bucket, "prefix": log.prefix}}
     if declaration.replica:
-        aspects["replication"] = _replication(names)
-    yield Resource("bucket", place.bucket, declaration.region, aspects)
-    location = f"s3://{place.bucket}/{place.prefix}/{DATABASE}"
-    yield Resource(
-        "database", DATABASE, declaration.region, {"location": {"": location}, "description": {"": _DESCRIPTION}}
-    )
+        aspects["replication"] = _replication(names, declaration.replica)
+    return Resource("bucket", bucket, declaration.region, aspects)
 
 
 def _kept(names: Names, said: Elements, kms_key: str | None, rules: Elements) -> dict[str, Elements]:
@@ -91,11 +100,11 @@ def _rule(rule: Rule, prefix: str) -> Json:
     return said
 
 
-def _replication(names: Names) -> Elements:
-    replica = names.declaration.replica
-    if not replica or not names.replica:
-        return {}
-    destination: dict[str, Json] = {"Bucket": names.s3(names.replica), "StorageClass": replica.storage_class}
+def _replication(names: Names, replica: Replica) -> Elements:
+    destination: dict[str, Json] = {
+        "Bucket": names.s3(names.replica_bucket(replica)),
+        "StorageClass": replica.storage_class,
+    }
     rule: dict[str, Json] = {
         "Priority": 1,
         "Filter": {"Prefix": area(names.declaration, names.place, LAKE)},
@@ -109,13 +118,11 @@ def _replication(names: Names) -> Elements:
     return {"role": names.iam("role", names.named("replication")), f"rule {names.named('replica')}": rule}
 
 
-def _replication_role(names: Names) -> Resource:
+def _replication_role(names: Names, replica: Replica) -> Resource:
     name = names.named("replication")
     trust = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    aspects = {"trust": {"LetS3Replicate": statement(trust)}, "statement": replication_statements(names)}
-    return Resource(
-        "role", name, names.declaration.region, aspects, f"/{names.declaration.name}/", names.iam("role", name)
-    )
+    aspects = {"trust": {"LetS3Replicate": statement(trust)}, "statement": replication_statements(names, replica)}
+    return Resource("role", name, names.declaration.region, aspects, names.path, names.iam("role", name))
 
 
 def _policies(names: Names, tenants: Iterable[str]) -> Iterator[Resource]:
@@ -125,5 +132,5 @@ def _policies(names: Names, tenants: Iterable[str]) -> Iterator[Resource]:
     for role, elements in said.items():
         name = names.named(role)
         check_size(name, elements)
-        path, arn = f"/{names.declaration.name}/", names.iam("policy", name)
-        yield Resource("policy", name, names.declaration.region, {"statement": elements}, path, arn)
+        arn = names.iam("policy", name)
+        yield Resource("policy", name, names.declaration.region, {"statement": elements}, names.path, arn)

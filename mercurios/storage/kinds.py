@@ -7,10 +7,12 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from mercurios.errors import ConfigError, LakeError
-from mercurios.storage.aws import Aws, Client, code
+from mercurios.storage.aws import Aws, Client, code, unless
 from mercurios.storage.bucket import ASPECTS
 from mercurios.storage.documents import Elements, Json, policy, statements
 
+_MISSING = "NoSuchEntity"
+"""IAM's word for what is not there."""
 _MOST_VERSIONS = 5
 """Of one policy in IAM; the oldest makes room."""
 _DATABASE_FIELDS = {
@@ -111,7 +113,7 @@ class Databases:
     def read(self, aws: Aws, resource: Resource) -> Mapping[str, Elements] | None:
         """Location and description."""
         found = self._found(aws, resource)
-        if found is None:
+        if not found:
             return None
         return {"location": _some(found.get("LocationUri")), "description": _some(found.get("Description"))}
 
@@ -121,16 +123,12 @@ class Databases:
 
     def write(self, aws: Aws, resource: Resource, aspect: str) -> None:
         """Put the declared fields on top of those that are there."""
-        there = {k: v for k, v in (self._found(aws, resource) or {}).items() if k in _DATABASE_FIELDS}
+        there = {k: v for k, v in self._found(aws, resource).items() if k in _DATABASE_FIELDS}
         aws.glue().update_database(Name=resource.name, DatabaseInput=there | self._declared(resource))
 
-    def _found(self, aws: Aws, resource: Resource) -> dict[str, Any] | None:
-        try:
-            return dict(aws.glue().get_database(Name=resource.name)["Database"])
-        except ClientError as error:
-            if code(error) == "EntityNotFoundException":
-                return None
-            raise
+    def _found(self, aws: Aws, resource: Resource) -> dict[str, Any]:
+        answer = unless("EntityNotFoundException", aws.glue().get_database, Name=resource.name)
+        return dict(answer.get("Database", {}))
 
     def _declared(self, resource: Resource) -> dict[str, str]:
         return {"LocationUri": resource.aspects["location"][""], "Description": resource.aspects["description"][""]}
@@ -145,8 +143,8 @@ class Policies:
     def read(self, aws: Aws, resource: Resource) -> Mapping[str, Elements] | None:
         """The statements of the version that is in force."""
         iam = aws.iam()
-        found = _or_none(iam.get_policy, PolicyArn=resource.arn)
-        if found is None:
+        found = unless(_MISSING, iam.get_policy, PolicyArn=resource.arn)
+        if not found:
             return None
         version = found["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=resource.arn, VersionId=version)["PolicyVersion"]["Document"]
@@ -177,10 +175,10 @@ class Roles:
     def read(self, aws: Aws, resource: Resource) -> Mapping[str, Elements] | None:
         """Who may take the role, and what it may do; `attached` and `inline` are further policies, none is declared."""
         iam = aws.iam()
-        found = _or_none(iam.get_role, RoleName=resource.name)
-        if found is None:
+        found = unless(_MISSING, iam.get_role, RoleName=resource.name)
+        if not found:
             return None
-        own = _or_none(iam.get_role_policy, RoleName=resource.name, PolicyName=resource.name)
+        own = unless(_MISSING, iam.get_role_policy, RoleName=resource.name, PolicyName=resource.name)
         inline = iam.list_role_policies(RoleName=resource.name)["PolicyNames"]
         attached = iam.list_attached_role_policies(RoleName=resource.name)["AttachedPolicies"]
         return {
@@ -213,15 +211,6 @@ def _answers(s3: Client, bucket: str) -> bool:
     except ClientError:
         return False
     return True
-
-
-def _or_none(call: Any, **arguments: str) -> Any:
-    try:
-        return call(**arguments)
-    except ClientError as error:
-        if code(error) == "NoSuchEntity":
-            return None
-        raise
 
 
 def _some(value: Json) -> Elements:

@@ -29,7 +29,7 @@ class Change:
     @property
     def attribute(self) -> str:
         """`versioning`, `lifecycle mercurios-lake`, `statement ReadOwnRows` …"""
-        return f"{self.aspect} {self.element}".rstrip()
+        return _attribute(self.aspect, self.element)
 
     def __str__(self) -> str:
         sign = "+" if self.before is None else "-" if self.after is None else "~"
@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Undeclared:
-    """Something that is there and was not declared; nothing deletes it."""
+    """Something that is there and was not declared; nothing deletes it. aspect: empty where it is all of a resource."""
 
     resource: str
     aspect: str
@@ -46,7 +46,8 @@ class Undeclared:
     value: Json
 
     def __str__(self) -> str:
-        return f"? {self.resource}: {f'{self.aspect} {self.element}'.rstrip()} is not declared; left alone"
+        what = ": ".join(filter(None, (self.resource, _attribute(self.aspect, self.element))))
+        return f"? {what} is not declared; left alone"
 
 
 @dataclass(frozen=True)
@@ -134,14 +135,17 @@ def _forgotten(aws: Aws, resources: tuple[Resource, ...], path: str) -> Iterator
                 yield Undeclared(f"policy {policy['PolicyName']}", "", "", None)
 
 
+def _attribute(aspect: str, element: str) -> str:
+    return f"{aspect} {element}".rstrip()
+
+
 def _parts(change: Change) -> Iterator[str]:
     if change.before is None or change.after is None:
         value = change.after if change.before is None else change.before
         yield f" {_short(value)}"
         return
-    parts = list(differences(change.before, change.after))
-    for place, before, after in parts:
-        yield f" {place}: {_short(before)} -> {_short(after)}".replace(" : ", " ")
+    for place, before, after in differences(change.before, change.after):
+        yield f" {place}{': ' if place else ''}{_short(before)} -> {_short(after)}"
 
 
 def _short(value: Json) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mercurios.errors import ConfigError
-from mercurios.storage.declaration import PROBE, Declaration, Place, Role, area
+from mercurios.storage.declaration import PROBE, Declaration, Place, Replica, Role, area
 from mercurios.storage.documents import MOST_CHARACTERS, Elements, Json, policy, statement
 from mercurios.tables import TABLES
 
@@ -30,17 +30,19 @@ class Names:
     partition: str = "aws"
 
     @property
-    def replica(self) -> str | None:
-        """Name of the bucket in the second region."""
-        given = self.declaration.replica
-        return (given.bucket or f"{self.place.bucket}-replica") if given else None
+    def path(self) -> str:
+        """Where the policies and roles are in IAM."""
+        return f"/{self.declaration.name}/"
 
     @property
     def buckets(self) -> tuple[str, ...]:
         """Every declared bucket: the lake's, the replica, the one of the access log."""
-        log = self.declaration.access_log
-        named = (self.place.bucket, self.replica, log.bucket if log else None)
-        return tuple(dict.fromkeys(name for name in named if name))
+        replica, log = self.declaration.replica, self.declaration.access_log
+        return (self.place.bucket, *([self.replica_bucket(replica)] if replica else ()), *([log.bucket] if log else ()))
+
+    def replica_bucket(self, replica: Replica) -> str:
+        """Name of the bucket in the second region."""
+        return replica.bucket or f"{self.place.bucket}-replica"
 
     def s3(self, bucket: str, key: str | None = None) -> str:
         """A bucket, or the objects of a key pattern in it."""
@@ -52,7 +54,7 @@ class Names:
 
     def iam(self, kind: str, name: str) -> str:
         """A policy or role of this lake."""
-        return f"arn:{self.partition}:iam::{self.account}:{kind}/{self.declaration.name}/{name}"
+        return f"arn:{self.partition}:iam::{self.account}:{kind}{self.path}{name}"
 
     def named(self, role: str) -> str:
         """Name of the policy or role of that duty."""
@@ -149,17 +151,15 @@ def tenant_statements(names: Names, tenant: str) -> Elements:
     } | _key_statements(names, writes=False)
 
 
-def replication_statements(names: Names) -> Elements:
+def replication_statements(names: Names, replica: Replica) -> Elements:
     """What S3 needs to copy the lake's prefix to the second region, and nothing besides."""
-    replica, key = names.declaration.replica, names.declaration.encryption.kms_key
-    if not replica or not names.replica:
-        return {}
+    key = names.declaration.encryption.kms_key
     versions = ["s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging"]
     copies = ["s3:ReplicateObject", "s3:ReplicateTags", *(["s3:ReplicateDelete"] if replica.delete_markers else [])]
     said = {
         "ReadSource": allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], [names.s3(names.place.bucket)]),
         "ReadVersions": allow(versions, names.data("*")),
-        "WriteReplica": allow(copies, [names.s3(names.replica, f"{names.place.prefix}/*")]),
+        "WriteReplica": allow(copies, [names.s3(names.replica_bucket(replica), f"{names.place.prefix}/*")]),
     }
     if key and replica.kms_key:
         said["DecryptSource"] = allow(["kms:Decrypt"], [key], **_through_s3(names.declaration.region))
