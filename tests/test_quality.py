@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, RAW_TABLES
-from mercurios.jobs.quality import is_replay, quality
-from mercurios.jobs.quarantine import replay
+from mercurios.jobs.quality import quality
+from mercurios.jobs.quarantine import is_replay, replay
 from mercurios.quality import Arrivals, Facts, Finding, Measured, QualityReport, Severity
 from mercurios.quality.checking import EXAMPLES, columns, examine
 from mercurios.quality.expectations import EXPECTATIONS
@@ -438,8 +438,7 @@ def test_sales_are_examined_that_are_new_to_the_calendar_or_to_the_warehouse(war
         for name, day in (("recent", DAY), ("old", datetime(2025, 9, 1)), ("future", datetime(2099, 1, 1)))
     ]
     old.append({**old[0], "id": "gone", "_deleted_at": DAY})
-    fields = [field for field in table.columns if field.name != "tenant_id"]
-    warehouse.replace(table, "north", pa.Table.from_pylist(old, schema=pa.schema(fields)))
+    warehouse.replace(table, "north", pa.Table.from_pylist(old, schema=table.own_columns))
     made = quality(tenant("north"), warehouse, AS_OF)
     assert [(table.entity, table.rows, table.age_hours) for table in made.tables] == [("sale", 2, None)]
     assert {each.name: each.examples for each in made.failed}["dates_are_plausible"] == ("future",)

@@ -14,6 +14,9 @@ import pytest
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest import Extent, Run, ingest
 from mercurios.jobs.quarantine import Held, Replayed, dismiss, find, quarantined, replay
+from mercurios.jobs.status import RawStatus, collect
+from mercurios.lake import Lake
+from mercurios.registry import ModelVersion
 from mercurios.sources import EVERYTHING, Page, Window
 from mercurios.sources.contracts import CONTRACTS, Contract, Kind
 from mercurios.sources.files import FileDrop
@@ -124,6 +127,24 @@ def test_what_is_still_broken_stays(north: Merchant) -> None:
     }
     for batch in north.warehouse.batches():
         assert batch.counts.extracted == batch.counts.loaded + batch.counts.quarantined
+
+
+def test_a_replay_is_not_told_as_a_reading(north: Merchant, tmp_path: Path) -> None:
+    class Nobody:
+        def champions(self, tenant_id: str) -> tuple[ModelVersion, ...]:
+            return ()
+
+    for name in ("north", "south"):
+        replace(north, name=name).read([label("a", name="Größe"), label("b", name=7)], NARROW)
+    lake = Lake.open(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/data")
+    before = collect(["north", "south"], north.warehouse, lake, Nobody())  # type: ignore[arg-type]
+    assert [one.raw["label"] for one in before.tenants] == [RawStatus(1, 2, 1, 1)] * 2
+    assert len(north.replay()) == 1
+    told, other = collect(["north", "south"], north.warehouse, lake, Nobody()).tenants  # type: ignore[arg-type]
+    assert told.raw["label"] == RawStatus(2, 2, 1, 1)
+    assert told.freshness == before.tenants[0].freshness
+    assert (before.tenants[0].quarantined, told.quarantined) == (1, 0)
+    assert other == before.tenants[1]
 
 
 def test_replay_puts_nothing_old_over_something_newer(north: Merchant) -> None:

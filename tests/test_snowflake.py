@@ -148,6 +148,12 @@ def test_a_server_that_is_silent_is_a_warehouse_error(emulator: Emulator) -> Non
         SnowflakeWarehouse.open(emulator.url("DB"), private_key=emulator.private_key, endpoint=silent)
 
 
+@pytest.mark.parametrize(("key", "said"), [("", "no Snowflake private key is set"), ("x", "cannot be read")])
+def test_a_key_that_is_none_says_where_it_belongs(emulator: Emulator, key: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SnowflakeWarehouse.open(emulator.url("DB"), private_key=key, endpoint=emulator.endpoint)
+
+
 def test_an_encrypted_key_needs_its_passphrase(emulator: Emulator) -> None:
     key = load_pem_private_key(emulator.private_key.encode(), None)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")).decode()

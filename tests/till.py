@@ -108,7 +108,7 @@ def fill(warehouse: Warehouse, merchants: Mapping[str, Mapping[str, list[Row]]] 
     """Make all raw tables and put the merchants' rows into them; columns that a row does not name are null."""
     warehouse.ensure(*RAW_TABLES)
     for table in RAW_TABLES:
-        columns = pa.schema([field for field in table.columns if field.name != "tenant_id"])
+        columns = table.own_columns
         for tenant_id, tables in merchants.items():
             rows = [
                 {name: row.get(name, _DEFAULTS.get(name)) for name in columns.names}

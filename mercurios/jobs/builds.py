@@ -56,12 +56,12 @@ def recorded(open_warehouse: Callable[[], Warehouse]) -> Iterator[Build]:
     except BaseException as error:
         try:
             with open_warehouse() as warehouse:
-                _is_alone(warehouse, begun)
+                _found_another(warehouse, begun)
         except MercuriosError as other:
             error.add_note(f"whether another build ran at the same time could not be seen: {other}")
         raise
     with open_warehouse() as warehouse:
-        if not _is_alone(warehouse, begun):
+        if _found_another(warehouse, begun):
             raise TransformFailed(
                 "another build of the marts ran at the same time; when that one has ended run `mercurios transform` "
                 "once more, which then builds everything from scratch"
@@ -82,12 +82,13 @@ def require_build(warehouse: Warehouse) -> str:
     return str(rows[0]["build_id"])
 
 
-def _is_alone(warehouse: Warehouse, begun: Mapping[str, Any]) -> bool:
-    """Whether no other build began since; else nothing can be built upon what there is now, and that is recorded."""
+def _found_another(warehouse: Warehouse, begun: Mapping[str, Any]) -> bool:
+    """Whether another build began since; then nothing can be built upon what there is now, and that is recorded."""
     [newest] = _rows(warehouse)
-    if newest != begun:
-        _record(warehouse, newest | {"is_whole": False, "project": FROM_SCRATCH})
-    return bool(newest == begun)
+    if newest == begun:
+        return False
+    _record(warehouse, newest | {"is_whole": False, "project": FROM_SCRATCH})
+    return True
 
 
 def _built_by(warehouse: Warehouse) -> str:

@@ -92,28 +92,35 @@ def look(
     """
     if as_of.tzinfo is None:
         raise BadRequest(f"as_of must carry a time zone, got {as_of.isoformat()}; add one, e.g. +00:00")
-    connection = api.connection(connection_id)
-    age = None if connection.succeeded_at is None else as_of - connection.succeeded_at
-    failures, staleness = _failures(connection), _staleness(connection, age, stale_after)
-    condition = Condition.FAILED if failures else Condition.STALE if staleness else Condition.SYNCED
-    report = ConnectionReport(
-        connection.id,
-        connection.schema,
-        condition,
-        (*failures, *staleness),
-        connection.setup_state,
-        connection.sync_state,
-        connection.succeeded_at,
-        connection.failed_at,
-        None if age is None else round(age / timedelta(hours=1), 2),
-        connection.tasks,
-        connection.warnings,
-        dict(rows(connection.schema)) if rows else {},
-    )
+    report = _judged(api.connection(connection_id), as_of, stale_after, rows)
     structlog.get_logger().info(
-        "fivetran", connection=report.connection_id, condition=condition.value, age_hours=report.age_hours
+        "fivetran", connection=report.connection_id, condition=report.condition.value, age_hours=report.age_hours
     )
     return report
+
+
+def _judged(
+    connection: Connection,
+    as_of: datetime,
+    stale_after: timedelta,
+    rows: Callable[[str], Mapping[str, int]] | None,
+) -> ConnectionReport:
+    age = None if connection.succeeded_at is None else as_of - connection.succeeded_at
+    failures, staleness = _failures(connection), _staleness(connection, age, stale_after)
+    return ConnectionReport(
+        connection_id=connection.id,
+        schema=connection.schema,
+        condition=Condition.FAILED if failures else Condition.STALE if staleness else Condition.SYNCED,
+        reasons=(*failures, *staleness),
+        setup_state=connection.setup_state,
+        sync_state=connection.sync_state,
+        succeeded_at=connection.succeeded_at,
+        failed_at=connection.failed_at,
+        age_hours=None if age is None else round(age / timedelta(hours=1), 2),
+        tasks=connection.tasks,
+        warnings=connection.warnings,
+        rows=dict(rows(connection.schema)) if rows else {},
+    )
 
 
 def counter(warehouse: Warehouse) -> Callable[[str], Mapping[str, int]]:

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
 from mercurios.errors import MercuriosError
 from mercurios.jobs.ingest.ledgers import DRIFT
 from mercurios.jobs.ingest.tables import ENTITY_TABLES
 from mercurios.jobs.quarantine import quarantined
-from mercurios.warehouse import Warehouse
+from mercurios.warehouse import Warehouse, utc
 
 MOST_REASONS = 10
 STEPS: Mapping[str, str] = MappingProxyType(
@@ -150,7 +150,7 @@ def findings(warehouse: Warehouse, tenant_id: str, since: datetime) -> Findings:
     held = quarantined(warehouse, tenant_id)
     reasons = Counter((each.entity, _kind(reason)) for each in held for reason in each.reasons)
     drift = warehouse.rows(DRIFT, tenant_id).to_pylist()
-    begun = since.astimezone(UTC).replace(tzinfo=None)
+    begun = utc(since)
     return Findings(
         {entity: count for entity, count in rows.items() if count},
         Counter(each.entity for each in held),

@@ -11,7 +11,7 @@ batches wrote: what is older was examined when it came.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,12 +21,13 @@ import structlog
 
 from mercurios.errors import BadRequest
 from mercurios.jobs.ingest.tables import ENTITY_TABLES
+from mercurios.jobs.quarantine import is_replay
 from mercurios.quality import TENANT, Arrivals, Facts, Measured, QualityReport, TableQuality
 from mercurios.quality.checking import columns, examine
 from mercurios.quality.expectations import REFERENCED
 from mercurios.quality.score import SALE, scored, trading
 from mercurios.tenancy import Tenant
-from mercurios.warehouse import DELETED_AT, EXTRACTED_AT, MOMENT, StoredBatch, TableSpec, Warehouse, table_spec
+from mercurios.warehouse import DELETED_AT, EXTRACTED_AT, MOMENT, StoredBatch, TableSpec, Warehouse, table_spec, utc
 
 WINDOW = timedelta(days=92)
 RUN = timedelta(hours=1)
@@ -121,11 +122,6 @@ class _Desk:
         return pl.DataFrame(self.warehouse.rows(narrow, self.tenant.id)).drop("tenant_id")
 
 
-def is_replay(batch: StoredBatch) -> bool:
-    """Whether a batch came out of the quarantine: nothing has arrived with it."""
-    return "-replay-" in batch.batch_id
-
-
 def _newest_run(batches: Sequence[StoredBatch]) -> list[StoredBatch]:
     newest = max(batch.started_at for batch in batches)
     return [batch for batch in batches if batch.started_at > newest - RUN]
@@ -145,7 +141,7 @@ def _recent(sales: pl.DataFrame, today: date, batches: Sequence[StoredBatch]) ->
     """Lines of the last days of business, and those that the newest batches wrote, whatever their day."""
     day = pl.col("date").dt.date()
     newest = sales.select(day.filter(day <= today).max()).item() or today
-    written_from = min((batch.started_at.replace(tzinfo=None) for batch in batches), default=datetime.max)
+    written_from = min((utc(batch.started_at) for batch in batches), default=datetime.max)
     return sales.filter((day > newest - WINDOW) | (pl.col(EXTRACTED_AT) >= written_from))
 
 
@@ -188,6 +184,5 @@ def _told(table: TableQuality, report: QualityReport) -> dict[str, Any]:
 
 
 def _rows(table: TableSpec, report: QualityReport, rows: list[dict[str, Any]]) -> pa.Table:
-    moment = report.as_of.astimezone(UTC).replace(tzinfo=None)
-    fields = [field for field in table.columns if field.name != "tenant_id"]
-    return pa.Table.from_pylist([{"measured_at": moment, **row} for row in rows], schema=pa.schema(fields))
+    measured_at = utc(report.as_of)
+    return pa.Table.from_pylist([{"measured_at": measured_at, **row} for row in rows], schema=table.own_columns)

@@ -23,13 +23,14 @@ from mercurios.jobs.ingest.tables import ENTITY_TABLES, INGEST_TABLES
 from mercurios.sources.contracts import CONTRACTS, Contract
 from mercurios.sources.conversion import Misfit, convert
 from mercurios.sources.personal import is_personal_text
-from mercurios.warehouse import QUARANTINE, Batch, Counts, Rejected, TableSpec, Warehouse
+from mercurios.warehouse import QUARANTINE, Batch, Counts, Rejected, StoredBatch, TableSpec, Warehouse, utc
 
 NUMBER_LENGTH = 12
 """So many characters of a record's hash are enough to name it."""
 DISMISSED = "dismissed"
 """What `resolved_by` begins with where no batch closed a record; the reason follows."""
 LONGEST_REASON = 200
+_REPLAY = "-replay-"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ def quarantined(
     held = [_held(row) for row in _rows(warehouse, tenant_id).to_pylist()]
     chosen = [one for one in held if (resolved or one.resolved_by is None) and entity in {None, one.entity}]
     return tuple(sorted(chosen, key=lambda one: (one.quarantined_at, one.entity, one.number)))
+
+
+def count_open(warehouse: Warehouse, tenant_id: str) -> int:
+    """Number of a tenant's records that are in quarantine, without reading them."""
+    columns = pa.schema([QUARANTINE.columns.field(name) for name in ("tenant_id", "resolved_by")])
+    narrow = TableSpec(QUARANTINE.name, columns, ("tenant_id",))
+    return int(warehouse.rows(narrow, tenant_id)["resolved_by"].null_count)
 
 
 def _rows(warehouse: Warehouse, tenant_id: str) -> pa.Table:
@@ -142,25 +150,23 @@ def replay(
     held = quarantined(warehouse, tenant_id, entity)
     entities = sorted({one.entity for one in held if one.entity in contracts})
     return tuple(
-        _replay(warehouse, contracts[name], Replay(tenant_id, as_of, [one for one in held if one.entity == name]))
+        _replay(warehouse, tenant_id, contracts[name], [one for one in held if one.entity == name], as_of)
         for name in entities
     )
 
 
-@dataclass(frozen=True)
-class Replay:
-    """The open records of one tenant's entity."""
-
-    tenant_id: str
-    as_of: datetime
-    held: Sequence[Held]
+def is_replay(batch: StoredBatch) -> bool:
+    """Whether a batch came out of the quarantine: nothing has arrived with it."""
+    return _REPLAY in batch.batch_id
 
 
-def _replay(warehouse: Warehouse, contract: Contract, replay: Replay) -> Replayed:
-    moment = replay.as_of.astimezone(UTC)
+def _replay(
+    warehouse: Warehouse, tenant_id: str, contract: Contract, held: Sequence[Held], as_of: datetime
+) -> Replayed:
+    moment = as_of.astimezone(UTC)
     batch = Batch(
-        replay.tenant_id,
-        f"{moment:%Y%m%dT%H%M%SZ}-{contract.entity}-replay-{uuid.uuid4().hex[:12]}",
+        tenant_id,
+        f"{moment:%Y%m%dT%H%M%SZ}-{contract.entity}{_REPLAY}{uuid.uuid4().hex[:12]}",
         contract.entity,
         ENTITY_TABLES[contract.entity],
         moment,
@@ -168,19 +174,19 @@ def _replay(warehouse: Warehouse, contract: Contract, replay: Replay) -> Replaye
         deleted_column=contract.deleted_column,
         is_newest=False,
     )
-    converted = convert(contract, [_as_it_came(one) for one in replay.held])
+    converted = convert(contract, [_as_it_came(one) for one in held])
     broken = {(one.record, one.reasons) for one in converted.quarantined}
-    taken = [one for one in replay.held if (one.record, one.reasons) not in broken]
+    taken = [one for one in held if (one.record, one.reasons) not in broken]
     with warehouse.load(batch) as load:
         load.stage([converted.frame.to_arrow()])
         load.reject(
             [
-                Rejected(one.record, one.reasons, one.record_id, one.day, replay.held[one.place].origin)
+                Rejected(one.record, one.reasons, one.record_id, one.day, held[one.place].origin)
                 for one in converted.quarantined
             ]
         )
         resolved = _closed(warehouse, batch.tenant_id, taken, batch.batch_id, batch.started_at)
-        counts = load.commit(len(replay.held), moment, beside={QUARANTINE: resolved} if taken else {})
+        counts = load.commit(len(held), moment, beside={QUARANTINE: resolved} if taken else {})
     return Replayed(contract.entity, batch.batch_id, counts)
 
 
@@ -195,8 +201,7 @@ def _closed(warehouse: Warehouse, tenant_id: str, held: Sequence[Held], by: str,
     rows = pl.DataFrame(warehouse.rows(QUARANTINE, tenant_id)).filter(pl.col("resolved_by").is_null())
     named = zip(rows["entity"], rows["record_hash"].str.slice(0, NUMBER_LENGTH), strict=True)
     closed = rows.filter(pl.Series([each in taken for each in named], dtype=pl.Boolean))
-    at = moment.astimezone(UTC).replace(tzinfo=None)
-    marks = {"resolved_by": pl.lit(by), "resolved_at": pl.lit(at, pl.Datetime("us"))}
+    marks = {"resolved_by": pl.lit(by), "resolved_at": pl.lit(utc(moment), pl.Datetime("us"))}
     return closed.with_columns(**marks).drop("tenant_id").to_arrow()
 
 

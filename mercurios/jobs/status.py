@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from mercurios.jobs.quarantine import count_open, is_replay
 from mercurios.lake import Lake, Release
 from mercurios.registry import Registry
 from mercurios.warehouse import StoredBatch, Warehouse
@@ -39,7 +40,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Freshness:
-    """Last local day with sales, end of the newest batch, time of the release; ISO 8601, None when there is none."""
+    """Last local day with sales, end of the newest batch from a source, time of the release; ISO 8601, None without."""
 
     last_sale_on: str | None
     ingested_at: str | None
@@ -50,8 +51,8 @@ class Freshness:
 class TenantStatus:
     """Everything about one tenant.
 
-    `raw` tells of each entity's newest batch, `quarantined` of every record that is in quarantine, `marts` counts the
-    rows of the current release.
+    `raw` tells of the newest batch of each entity that its source sent, `quarantined` counts the records that are in
+    quarantine, `marts` the rows of the current release.
     """
 
     id: str
@@ -83,14 +84,14 @@ class Status:
 def collect(tenant_ids: Sequence[str], warehouse: Warehouse, lake: Lake, registry: Registry) -> Status:
     """Look at every store; nothing is changed. A store that is still empty shows as empty."""
     release = lake.current()
-    batches = warehouse.batches()
+    batches = [batch for batch in warehouse.batches() if not is_replay(batch)]
     tenants = []
     for tenant_id in tenant_ids:
         raw, ingested_at = _raw(tenant_id, warehouse, batches)
         marts, last_sale_on = _marts(lake, release, tenant_id)
         fresh = Freshness(last_sale_on, ingested_at, release.at.isoformat() if release else None)
-        quarantined = warehouse.count("ops.quarantine", tenant_id) if batches else 0
-        tenants.append(TenantStatus(tenant_id, raw, marts, quarantined, _champions(registry, tenant_id), fresh))
+        held = count_open(warehouse, tenant_id)
+        tenants.append(TenantStatus(tenant_id, raw, marts, held, _champions(registry, tenant_id), fresh))
     return Status(tenants, _release(release) if release else None)
 
 

@@ -4,7 +4,7 @@ Ways to slice are declared as foreign entities of the semantic models, so that o
 side by side; a metric has those that all models it draws on share.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ def _time(metric: Manifest, defined: Mapping[str, Manifest], below: set[Time]) -
     return "balance" if below == {"flow", "level"} else min(below)
 
 
-def _any(metric: Manifest, defined: Mapping[str, Manifest], is_so: Any) -> bool:
+def _any(metric: Manifest, defined: Mapping[str, Manifest], is_so: Callable[[Manifest], bool]) -> bool:
     return is_so(metric) or any(_any(defined[one["name"]], defined, is_so) for one in _inputs(metric))
 
 

@@ -39,16 +39,15 @@ def statement(mf: "MetricFlowEngine", shape: MetricQuery, times: Mapping[str, Ti
     step = "day" if is_last_day else (shape.grain or "").lower()
     grouping = [*([f"{TIME}__{step}"] if step else []), *shape.group_by]
     conditions = [*_conditions(shape), *_bounds(shape, times, is_last_day=is_last_day)]
+    order = ", ".join(f'"{one.column}" {"desc" if one.descending else "asc"} nulls last' for one in _order(shape))
     lines = [
         f"select {', '.join(_columns(shape, times, is_last_day=is_last_day))}",
         "from (",
         engine.explain(mf, shape.names, grouping, conditions),
         ") as result",
+        *([f"order by {order}"] if order else []),
         "limit $row_limit",
     ]
-    order = ", ".join(f'"{one.column}" {"desc" if one.descending else "asc"} nulls last' for one in _order(shape))
-    if order:
-        lines.insert(4, f"order by {order}")
     return "\n".join(lines)
 
 

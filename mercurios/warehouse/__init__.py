@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,6 +28,18 @@ BATCH_ID, EXTRACTED_AT, ROW_HASH, SEQUENCE = "_batch_id", "_extracted_at", "_row
 DELETED_AT, VARIANT, KEY_HASH = "_deleted_at", "_variant", "_key_xxh3"
 
 
+def utc(moment: datetime) -> datetime:
+    """A moment as warehouses store it: UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _check_names(table: str, *columns: str) -> None:
+    schema, _, name = table.partition(".")
+    for each in (schema, name, *columns):
+        if not NAME.fullmatch(each):
+            raise WarehouseError(f"table {table[:80]!r}: {each[:80]!r} is no plain lower case name")
+
+
 @dataclass(frozen=True)
 class TableSpec:
     """One table that ingest writes: `schema.table` in lower case. `key` is never null and, where merged, unique."""
@@ -37,10 +49,7 @@ class TableSpec:
     key: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        schema, _, table = self.name.partition(".")
-        for name in (schema, table, *self.columns.names):
-            if not NAME.fullmatch(name):
-                raise WarehouseError(f"table {self.name!r}: {name!r} is no plain lower case name")
+        _check_names(self.name, *self.columns.names)
         if missing := set(self.key) - set(self.columns.names):
             raise WarehouseError(
                 f"table {self.name}: the key names {', '.join(sorted(missing))}, which it does not have"
@@ -50,6 +59,11 @@ class TableSpec:
     def schema(self) -> str:
         """The schema the table lives in."""
         return self.name.partition(".")[0]
+
+    @property
+    def own_columns(self) -> pa.Schema:
+        """The columns without tenant_id, as rows of one tenant are handed in."""
+        return pa.schema([field for field in self.columns if field.name != "tenant_id"])
 
 
 def table_spec(name: str, key: str, columns: dict[str, pa.DataType]) -> TableSpec:
@@ -133,10 +147,7 @@ class Extract:
     day: str | None = None
 
     def __post_init__(self) -> None:
-        schema, _, table = self.table.partition(".")
-        for name in (schema, table, *self.columns.names, *([self.day] if self.day else [])):
-            if not NAME.fullmatch(name):
-                raise WarehouseError(f"table {self.table[:80]!r}: {name[:80]!r} is no plain lower case name")
+        _check_names(self.table, *self.columns.names, *([self.day] if self.day else []))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an adapter gives: five primitives and a table of types. Everything else is written once, over any of them.
+"""What an adapter gives: a few primitives and a table of types. Everything else is written once, over any of them.
 
 class DuckDBWarehouse(SqlWarehouse): ...
 """

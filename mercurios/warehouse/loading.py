@@ -13,10 +13,21 @@ from datetime import datetime
 import pyarrow as pa
 
 from mercurios.errors import BatchMismatch, WarehouseError
-from mercurios.warehouse import BATCHES, QUARANTINE, Batch, Counts, Rejected, TableSpec, merging, quarantine, statements
+from mercurios.warehouse import (
+    BATCHES,
+    QUARANTINE,
+    Batch,
+    Counts,
+    Rejected,
+    TableSpec,
+    merging,
+    quarantine,
+    statements,
+    utc,
+)
 from mercurios.warehouse.engine import Engine
 from mercurios.warehouse.merging import Part
-from mercurios.warehouse.rows import brought, gathered, quarantine_rows, stamped, utc
+from mercurios.warehouse.rows import brought, gathered, quarantine_rows, stamped
 
 WAITING_REJECTS = 5_000
 """Rejected records held before they are put aside together."""
@@ -31,9 +42,8 @@ class SqlLoad:
         self._batch = batch
         self._day = batch.scope.column if batch.scope else None
         self._at = utc(batch.started_at).isoformat()
-        self._rows = f"staged_{batch.table.name.partition('.')[2]}"
-        self._rejects = f"rejected_{batch.table.name.partition('.')[2]}"
-        self._found = f"found_{batch.table.name.partition('.')[2]}"
+        _, _, table = batch.table.name.partition(".")
+        self._rows, self._rejects, self._found = f"staged_{table}", f"rejected_{table}", f"found_{table}"
         self._staged = self._rejected = 0
         self._waiting: list[Rejected] = []
         self._is_nothing_gone = False  # known until something more is staged or rejected

@@ -1,6 +1,6 @@
 """The SQL of a batch: what is merged, deleted and kept of a day. Names come from declared tables only.
 
-number(find(batch, "staged", part, "found"), part.values)
+number(find(batch, "staged", part, "found", address=None), part.values)
 """
 
 from collections.abc import Iterator
@@ -179,7 +179,7 @@ def extent(table: TableSpec, staged: str, column: str, part: Part) -> str:
     return _EXTENT.substitute(target=table.name, staged=staged, column=column, part=part.of("t"), hash=KEY_HASH)
 
 
-def find(batch: Batch, staged: str, part: Part, found: str, address: str | None = None) -> str:
+def find(batch: Batch, staged: str, part: Part, found: str, address: str | None) -> str:
     """Note which staged rows the part has, where, and whether the row there gives way to the staged one.
 
     A row gives way when it differs, or is dead and the staged one alive, or the other way round.
@@ -202,7 +202,7 @@ def find(batch: Batch, staged: str, part: Part, found: str, address: str | None 
     )
 
 
-def drop_found(batch: Batch, staged: str, part: Part, found: str, address: str | None = None) -> str:
+def drop_found(batch: Batch, staged: str, part: Part, found: str, address: str | None) -> str:
     """Drop the rows that were found to give way; parameters: the part's, where rows have no address."""
     table = batch.table
     return (_DROP_FOUND_BY_ADDRESS if address else _DROP_FOUND).substitute(

@@ -5,7 +5,6 @@ stamped(batch, frame, first=0)
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from hashlib import blake2b
 
 import polars as pl
@@ -25,6 +24,7 @@ from mercurios.warehouse import (
     Batch,
     Rejected,
     TableSpec,
+    utc,
 )
 
 ROW_HASH_DIGITS = 32
@@ -32,11 +32,6 @@ CHUNK_ROWS = 10_000
 """Rows that travel at a time: some 4 MB of sale lines."""
 _OF_BATCH = {"tenant_id", BATCH_ID, EXTRACTED_AT, DELETED_AT}
 _BETWEEN, _NULL = "\x1f", "\x00"
-
-
-def utc(moment: datetime) -> datetime:
-    """A moment as warehouses store it: UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def brought(table: TableSpec) -> pa.Schema:
@@ -116,9 +111,9 @@ def quarantine_rows(batch: Batch, records: Sequence[Rejected], first: int) -> pa
 
 def owned(table: TableSpec, tenant_id: str, rows: pa.Table) -> pl.DataFrame:
     """Rows of a tenant as the table declares them."""
-    names = [name for name in table.columns.names if name != "tenant_id"]
-    schema = pl.Schema(pa.schema([table.columns.field(name) for name in names]))
-    return _as_declared(table, schema, rows).select(pl.lit(tenant_id).alias("tenant_id"), pl.all())
+    return _as_declared(table, pl.Schema(table.own_columns), rows).select(
+        pl.lit(tenant_id).alias("tenant_id"), pl.all()
+    )
 
 
 def _as_declared(table: TableSpec, schema: pl.Schema, chunk: pa.Table) -> pl.DataFrame:

@@ -35,7 +35,6 @@ LOGIN_SECONDS = 60
 NETWORK_SECONDS = 300
 """The connector repeats a failed request until one of these has passed; it has no limit of its own."""
 
-
 _COPY = Template("""
     copy into $table ($columns)
     from (select $values from $stage)
@@ -117,9 +116,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         pa.int64(): "number",
         pa.float64(): "float",
     }
-
-    tenant_policy: ClassVar[str] = f"with row access policy {TENANT_POLICY} on (tenant_id)"
-
+    tenant_policy = f"with row access policy {TENANT_POLICY} on (tenant_id)"
     partitions_a_query = 200
 
     def __init__(self, connector: "SnowflakeConnector", connection: Any, stage: str | None = None) -> None:
@@ -154,7 +151,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         self._connection.close()
 
     def ensure(self, *tables: TableSpec) -> None:
-        """Create what is missing of these tables, their schemas, ops.batches and ops.quarantine."""
+        """Create what is missing of these tables, their columns and schemas, ops.batches and ops.quarantine."""
         try:
             super().ensure(*tables)
         except WarehouseError as error:
@@ -245,6 +242,8 @@ def _connector(address: Address, private_key: str, passphrase: str) -> "Snowflak
     from prefect_snowflake import SnowflakeConnector, SnowflakeCredentials
     from prefect_snowflake.credentials import InvalidPemFormat
 
+    if not private_key.strip():
+        raise ConfigError("no Snowflake private key is set: put the PEM into MERCURIOS_SNOWFLAKE_PRIVATE_KEY")
     secrets = {"private_key_passphrase": passphrase} if passphrase else {}
     optional = {"role": address.role} if address.role else {}
     credentials = SnowflakeCredentials(

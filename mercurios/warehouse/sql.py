@@ -128,7 +128,7 @@ class SqlWarehouse(Engine):
         """Number of rows of `schema.table`, of one tenant or of all."""
         if tenant_id is None:
             return self.number(statements.count(_checked(name)))
-        return self.number(statements.count(_checked(name), "tenant_id"), (tenant_id,))
+        return self.number(statements.count_of_tenant(_checked(name)), (tenant_id,))
 
     def tables(self, schema: str) -> tuple[str, ...]:
         """Names (`schema.table`) of the tables in a schema, sorted; empty when there is no such schema."""

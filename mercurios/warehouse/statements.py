@@ -1,6 +1,6 @@
 """The SQL that every warehouse understands: tables. Names come from declared tables only, values are bound.
 
-create_table(SALES, {"id": "varchar", ...})
+create_table(SALES, {"id": "varchar", ...}, tenant_policy="")
 """
 
 from string import Template
@@ -8,7 +8,7 @@ from string import Template
 from mercurios.warehouse import BATCHES, KEY_HASH, SEQUENCE, TableSpec
 
 
-def create_table(table: TableSpec, types: dict[str, str], tenant_policy: str = "") -> str:
+def create_table(table: TableSpec, types: dict[str, str], tenant_policy: str) -> str:
     """Create a declared table where it is missing; `types` gives the dialect's type of every column.
 
     tenant_policy: follows the columns of a table that has tenants' rows.
@@ -39,6 +39,7 @@ _TABLES = """
 _SCHEMAS = "select lower(schema_name) from information_schema.schemata where catalog_name = current_database()"
 _EVERYTHING = Template("select * from $target")
 _COUNT = Template("select count(*) from $target")
+_COUNT_OF_TENANT = Template("select count(*) from $target where tenant_id = ?")
 _HAS_ROWS = Template("select count(*) from (select 1 from $target where tenant_id = ? limit 1) as first_one")
 _OF_TENANT = Template("select $columns from $target where tenant_id = ?")
 _CLEAR_TENANT = Template("delete from $target where tenant_id = ?")
@@ -85,10 +86,14 @@ def of_tenant(table: TableSpec) -> str:
     return _OF_TENANT.substitute(target=table.name, columns=", ".join(table.columns.names))
 
 
-def count(table: str, *columns: str) -> str:
-    """Count rows; parameters: one value for each of the columns."""
-    conditions = " and ".join(f"{column} = ?" for column in columns)
-    return _COUNT.substitute(target=table) + (f" where {conditions}" if conditions else "")
+def count(table: str) -> str:
+    """Count rows."""
+    return _COUNT.substitute(target=table)
+
+
+def count_of_tenant(table: str) -> str:
+    """Count the rows of a tenant; parameter: tenant."""
+    return _COUNT_OF_TENANT.substitute(target=table)
 
 
 def has_rows(table: TableSpec) -> str:
@@ -103,7 +108,7 @@ def clear_tenant(table: str) -> str:
 
 def replace_rows(table: TableSpec, staged: str) -> tuple[str, str]:
     """Drop the rows whose key is among the staged ones, then append those."""
-    drop = _DROP_SAME.substitute(target=table.name, staged=staged, on=same_key(table, table.name))
+    drop = _DROP_SAME.substitute(target=table.name, staged=staged, on=_same_key(table))
     return drop, _COPY.substitute(target=table.name, staged=staged, columns=", ".join(table.columns.names))
 
 
@@ -126,9 +131,9 @@ def keys(table: TableSpec, limit: int) -> str:
 
 def hash_keys(table: TableSpec, staged: str) -> str:
     """Store the staged hashes."""
-    return _HASH_KEYS.substitute(target=table.name, staged=staged, hash=KEY_HASH, on=same_key(table, table.name))
+    return _HASH_KEYS.substitute(target=table.name, staged=staged, hash=KEY_HASH, on=_same_key(table))
 
 
-def same_key(table: TableSpec, target: str) -> str:
-    """Condition that a row of the target and one of the staged table `s` have the same key."""
-    return " and ".join(f"{target}.{name} = s.{name}" for name in table.key)
+def _same_key(table: TableSpec) -> str:
+    """Condition that a row of the table and one of the staged table `s` have the same key."""
+    return " and ".join(f"{table.name}.{name} = s.{name}" for name in table.key)

@@ -93,8 +93,7 @@ def _check(source: Source, tenant: Tenant, as_of: datetime, entities: Sequence[s
 
 def _describe(tenant: Tenant, warehouse: Warehouse) -> None:
     """Store what the models must know of the merchant."""
-    names = [column for column in TENANTS.columns.names if column != "tenant_id"]
-    facts = {name: getattr(tenant, name) for name in names}
+    facts = {name: getattr(tenant, name) for name in TENANTS.own_columns.names}
     warehouse.replace(TENANTS, tenant.id, rows_of(TENANTS, [facts]))
     rates = [{"tax_number": number, "rate": rate} for number, rate in tenant.vat_rates.items()]
     warehouse.replace(TENANT_VAT_RATES, tenant.id, rows_of(TENANT_VAT_RATES, rates))

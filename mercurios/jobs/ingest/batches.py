@@ -91,7 +91,6 @@ class _Reader:
         self._desk = desk
         self._contract = contract
         self._spool = spool
-        self._layout = layout(contract, repr(desk.tenant.source))
         self._cursor, self._fields = stored_cursor(desk.warehouse, desk.tenant.id, contract.entity)
         self.read_last: Window | None = None
 
@@ -125,7 +124,7 @@ class _Reader:
         """Start a batch."""
         started = self._desk.now
         batch_id = f"{started:%Y%m%dT%H%M%SZ}-{self._contract.entity}-{uuid.uuid4().hex[:12]}"
-        self._spool.begin(Head(batch_id, started, window, self._layout))
+        self._spool.begin(Head(batch_id, started, window, self._spool.layout))
 
     def has_news(self) -> bool:
         """Whether there is a batch to be made: that no file was dropped says nothing, that a listing is empty does."""

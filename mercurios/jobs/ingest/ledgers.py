@@ -6,14 +6,14 @@ warehouse.rows(CURSORS, "north")
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
 
 from mercurios.sources.drift import Drift
 from mercurios.sources.windows import Cursor
-from mercurios.warehouse import MOMENT, TableSpec, Warehouse, table_spec
+from mercurios.warehouse import MOMENT, TableSpec, Warehouse, table_spec, utc
 
 CURSORS = table_spec(
     "ops.cursors",
@@ -56,9 +56,7 @@ LEDGERS = (CURSORS, DRIFT, FILES)
 
 def rows_of(table: TableSpec, rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """Rows of a declared table, without tenant_id."""
-    names = [name for name in table.columns.names if name != "tenant_id"]
-    schema = pl.Schema(pa.schema([table.columns.field(name) for name in names]))
-    return pl.DataFrame(rows, schema).to_arrow()
+    return pl.DataFrame(rows, pl.Schema(table.own_columns)).to_arrow()
 
 
 def stored_cursor(warehouse: Warehouse, tenant_id: str, entity: str) -> tuple[Cursor | None, frozenset[str] | None]:
@@ -79,15 +77,11 @@ def cursor_row(entity: str, batch_id: str, cursor: Cursor, fields: Collection[st
 
 def drift_rows(batch_id: str, drifts: Sequence[Drift], noticed_at: datetime) -> pa.Table:
     """One row of ops.drift for each."""
-    shared = {"batch_id": batch_id, "noticed_at": _utc(noticed_at)}
+    shared = {"batch_id": batch_id, "noticed_at": utc(noticed_at)}
     return rows_of(DRIFT, [{**asdict(drift), **shared} for drift in drifts])
 
 
 def file_rows(entity: str, batch_id: str, origins: Collection[str], read_at: datetime) -> pa.Table:
     """One row of ops.files for each."""
-    shared = {"entity": entity, "batch_id": batch_id, "read_at": _utc(read_at)}
+    shared = {"entity": entity, "batch_id": batch_id, "read_at": utc(read_at)}
     return rows_of(FILES, [{**shared, "origin": origin} for origin in sorted(origins)])
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

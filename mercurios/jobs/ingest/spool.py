@@ -1,6 +1,6 @@
 """The spool: pages of a batch on disk, so that a read that is cut short goes on where it stopped.
 
-    with Spool.opened(home / "spool" / "north" / "sale", layout(SALE)) as spool:
+    with Spool.opened(home / "spool" / "north" / "sale", layout(SALE, "files")) as spool:
         spool.begin(Head(...))
         spool.add(page, convert(SALE, page.records))
         load.stage(spool.rows())
@@ -85,7 +85,7 @@ class Spool:
 
     def __init__(self, folder: Path, layout: str) -> None:
         self._folder = folder
-        self._layout = layout
+        self.layout = layout
         self._files: dict[str, IO[bytes]] = {}
         self.head: Head | None = None
         self._reset()
@@ -238,7 +238,7 @@ class Spool:
 
     def _resume(self) -> None:
         head = _head(self._folder / _HEAD)
-        if head is None or head.layout != self._layout:
+        if head is None or head.layout != self.layout:
             self.clear()
             return
         self.head = head

@@ -26,7 +26,7 @@ from mercurios.jobs.retrain.report import LevelScore, RecommenderScore, RetrainR
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import Registry
 from mercurios.serving import Session
-from mercurios.tables import TABLES
+from mercurios.tables import PREDICTIONS, TABLES
 
 __all__ = ["LevelScore", "RecommenderScore", "RetrainReport", "Specs", "retrain"]
 
@@ -63,8 +63,7 @@ def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Spe
     specs = specs or Specs.load()
     desk = Desk.open(session, registry, as_of)
     levels, recommender, skipped = _train(desk, specs)
-    empty = {name: TABLES[name].schema.empty_table() for name in ("forecasts", "recommendations")}
-    tables = dict(empty)
+    tables = {name: TABLES[name].schema.empty_table() for name in PREDICTIONS}
     if levels:
         tables["forecasts"] = desk.shaped("forecasts", pl.concat([level.rows for level in levels], how="diagonal"))
     if recommender:

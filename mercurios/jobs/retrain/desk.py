@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from mercurios.errors import ModelError
+from mercurios.jobs.expire import RELEASE
 from mercurios.jobs.retrain.promotion import Verdict
 from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, Run, SavedModel
 from mercurios.serving import Session
@@ -103,4 +104,4 @@ class Desk:
             return run.register(SavedModel(files, entry.loader), tags=tags, place=place)
 
     def _tags(self) -> dict[str, str]:
-        return {"data_release": self.session.release.id, "as_of": self.as_of.isoformat()}
+        return {RELEASE: self.session.release.id, "as_of": self.as_of.isoformat()}
