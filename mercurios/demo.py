@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mercurios import progress
@@ -19,6 +20,8 @@ from mercurios.errors import MercuriosError
 _READY_SECONDS = 120
 _LISTENING = "ProHandel stand-in: log in at"
 MERCHANTS = ("north", "south")
+MORNING_AFTER = datetime(2018, 1, 1, 11, tzinfo=UTC)
+"""When the demonstration plays, so that its stock is that of the last day with sales: 6 o'clock in New York."""
 
 
 def run(settings: Settings, console: Console) -> None:
@@ -28,7 +31,7 @@ def run(settings: Settings, console: Console) -> None:
 
     console.say("Mercurios: 1,469,307 real sale lines, from the till to an answered question")
     with sandbox_process(settings):
-        report = run_flow("pipeline", settings, console, tenants=list(MERCHANTS))
+        report = run_flow("pipeline", settings, console, tenants=list(MERCHANTS), as_of=MORNING_AFTER)
     summary = summarise(report, console.stations)
     keep_summary(settings, summary)
     print_summary(summary, console)

@@ -112,7 +112,7 @@ def test_files_come_from_a_folder_or_a_bucket(given: str, read: str) -> None:
 
 def test_the_template_is_a_tenant_file_with_every_field_there_is(tmp_path: Path) -> None:
     text = TEMPLATE.read_text(encoding="utf-8")
-    assert parse_tenant(text, tmp_path).id == "north"
+    assert parse_tenant(text, tmp_path).id == "myshop"
     lines = [line.partition("#")[2][1:] if line.lstrip().startswith("# ") else line for line in text.splitlines()]
     for field in (*ProHandelSource.__dataclass_fields__, *Filters.__dataclass_fields__, *Sla.__dataclass_fields__):
         assert any(line.strip().startswith(f"{field}:") for line in lines), field

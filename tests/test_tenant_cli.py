@@ -72,7 +72,7 @@ def test_the_template_can_be_added_as_it_is(shop: Path) -> None:
     template = told("add", "--template")
     assert template == TEMPLATE.read_text(encoding="utf-8")
     (shop / "mine.yaml").write_text(template)
-    assert "north is added as " in told("add", shop / "mine.yaml")
+    assert "myshop is added as " in told("add", shop / "mine.yaml")
     assert not (shop.parent / "home" / "tenants" / "mine.yaml").exists()
 
 
