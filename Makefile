@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-retrieval docs lock clean
+.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-forecast bench-retrieval docs lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,14 +24,18 @@ check: $(VENV)/test  ## style, types and tests
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
 
-soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults and hold the warehouse against the source
+soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults; then look for new cases that break a law
 	$(BIN)/python -m pytest tests/test_ingest_kills.py -n 2 --kills 1000 --timeout 7200
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile default -n 2 --dist loadfile
 
 bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history
 	$(BIN)/python -m benchmarks.ingest
 
 bench-warehouse: $(VENV)/test  ## dbt build on the full 1.47 million lines, one more day, and the same SQL bare
 	$(BIN)/python -m benchmarks.warehouse
+
+bench-forecast: $(VENV)/test  ## accuracy beside the field on six levels, the M3, ten thousand series, and orders in money
+	$(BIN)/python -m benchmarks.forecast
 
 bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and English, against the planner and the index
 	$(BIN)/python -m benchmarks.retrieval

@@ -1,6 +1,6 @@
 """Stopping: SIGTERM and Ctrl-C end a run within seconds, whatever it waits for.
 
-    with ends_when_told("stopped; run it again", print):
+    with ends_when_told("stopped; run it again", console.say):
         flow()
 
 What was told is told once. The block has `GRACE_SECONDS` to end by itself: a server that does not answer, or a thread
@@ -29,7 +29,8 @@ _KILLED = 128
 def ends_when_told(line: str, say: Callable[[str], None]) -> Iterator[None]:
     """Say `line` when a signal comes and raise SystemExit out of the block; for the main thread.
 
-    A block that has not ended in time ends with the process and its children.
+    say: writes at once. A block that has not ended in time ends with the process and its children, and nothing is
+    flushed then.
     """
     ears, mouth = socket.socketpair()
     mouth.setblocking(False)

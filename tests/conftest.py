@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from mercurios.sandbox import Merchant, Profile, RunningSandbox, running, write_tenant_files
 from tests.snowflake_emulator import emulator_fixture
@@ -31,6 +32,9 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("MERCURIOS_")]:
     del os.environ[name]
+
+settings.register_profile("repeatable", derandomize=True)  # `make soak` asks for the default, which looks for new cases
+settings.load_profile("repeatable")
 
 SEEDS = {"north": 1, "south": 2}
 

@@ -82,6 +82,7 @@ class Seaweed:
                     "-master.volumeSizeLimitMB=64",
                     "-master.electionTimeout=1s",
                     "-volume.max=40",
+                    "-volume.minFreeSpace=64MiB",  # its default, a hundredth of the disk, may be gigabytes
                     "-volume.preStopSeconds=0",
                     *(f"-{name}={port}" for name, port in ports.items()),
                     *tls,

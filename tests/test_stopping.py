@@ -18,6 +18,7 @@ from mercurios.running import _reached
 
 HEAD = """
 import os, signal, subprocess, sys, threading, time
+from functools import partial
 from pathlib import Path
 from mercurios import stopping
 stopping.GRACE_SECONDS = 1.0
@@ -27,12 +28,12 @@ command = [sys.executable, "-c", "import time; time.sleep(100)"]
 child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 """
 ENDS = """
-with stopping.ends_when_told("stopped", print):
+with stopping.ends_when_told("stopped", partial(print, flush=True)):
     ready()
     time.sleep(100)
 """
 IS_TOLD_AGAIN = """
-with stopping.ends_when_told("stopped", print):
+with stopping.ends_when_told("stopped", partial(print, flush=True)):
     try:
         ready()
         time.sleep(100)
@@ -49,11 +50,11 @@ def deaf():
             time.sleep(100)
         except BaseException:
             continue
-with stopping.ends_when_told("stopped", print):
+with stopping.ends_when_told("stopped", partial(print, flush=True)):
     deaf()
 """
 WAITS_FOR_A_THREAD = """
-with stopping.ends_when_told("stopped", print):
+with stopping.ends_when_told("stopped", partial(print, flush=True)):
     threading.Thread(target=time.sleep, args=(100,)).start()
     ready()
     time.sleep(100)
