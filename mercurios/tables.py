@@ -272,6 +272,19 @@ _MARTS = (
         float="support confidence other_confidence lift",
     ),
     _table(
+        "mart_forecast_accuracy",
+        "tenant × forecast level × key × period × cutoff × role × model version, of periods that are over; y is gross "
+        "revenue, forecast as mean; horizon is in periods, error is mean - y",
+        "level key ds cutoff role model_version",
+        text="level key",
+        day="ds cutoff",
+        text_="role model model_version",
+        int="horizon",
+        money="y",
+        float="mean lo80 hi80 lo95 hi95 error absolute_error scaled",
+        bool="within80 within95",
+    ),
+    _table(
         "mart_data_quality",
         "tenant × rule of the warehouse; breaches of it in rows of the entity",
         "rule",

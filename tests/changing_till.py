@@ -9,13 +9,14 @@ What `read` writes goes through the warehouse's own batches, as ingest's does.
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
 from mercurios.jobs.ingest.tables import ENTITY_TABLES, STOCK_DAILY, TENANT_VAT_RATES, TENANTS
+from mercurios.jobs.keep_forecasts import KEPT_FORECASTS, keep_forecasts
 from mercurios.warehouse import Batch, Scope, Snapshot, Warehouse
 
 FIRST_DAY = date(2025, 10, 20)
@@ -120,6 +121,10 @@ class Shop:
         sizes = [self._size(*place) for place in self.stock]
         self._load(warehouse, at, "articlesize", sizes, Snapshot(STOCK_DAILY, at.date()))
 
+    def predict(self, warehouse: Warehouse) -> int:
+        """Keep forecasts of days that are long over and of some to come; returns how many were not kept before."""
+        return keep_forecasts(warehouse, pa.Table.from_pylist(list(self._predicted()), schema=KEPT_FORECASTS.columns))
+
     def replay(self, warehouse: Warehouse, at: datetime) -> None:
         """Bring one line more, as a replay of the quarantine does: in a batch that says nothing of the others."""
         key = self._sell()
@@ -127,6 +132,23 @@ class Shop:
         with warehouse.load(batch) as load:
             load.stage([_table(batch.table.columns, [self.lines[key]])])
             load.commit(1, at)
+
+    def _predicted(self) -> Iterator[Row]:
+        chance = random.Random(self.batches)
+        mondays = [FIRST_DAY + timedelta(days=7 * week) for week in range(9)]
+        champion: Row = {"tenant_id": self.tenant_id, "role": "champion", "model": "AutoETS", "release": "r1"}
+        categories = [("category", name, 0) for name in sorted(set(self.names.values()))]
+        for level, key, day in (("branch", "1", 4), ("branch", "2", 3), *categories):
+            for monday in chance.sample(mondays, 4):
+                period: Row = {"ds": monday + timedelta(days=day), "cutoff": monday - timedelta(days=1)}
+                mean = chance.uniform(0, 200)
+                numbers: Row = {
+                    "model_version": str(chance.randint(1, 2)),
+                    "mean": mean,
+                    "lo80": 0.5 * mean,
+                    "hi80": 2 * mean,
+                }
+                yield {**champion, **period, **numbers, "level": level, "key": key}
 
     def _load(
         self,

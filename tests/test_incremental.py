@@ -94,6 +94,7 @@ def test_incremental_builds_are_a_full_refresh_whatever_came(place: Place, seed:
         with place.open() as warehouse:
             for shop in shops:
                 shop.read(warehouse, morning(number))
+                assert shop.predict(warehouse) > 0
                 shop.trade()
                 if number == 2:  # as of a moment before what was read last
                     shop.replay(warehouse, morning(0))
@@ -101,7 +102,8 @@ def test_incremental_builds_are_a_full_refresh_whatever_came(place: Place, seed:
         if number:
             assert_as_if_anew(place)
         shops[number % 2].change_masters()
-    assert len(place.lines("select distinct tenant_id from marts.fct_sale_lines")) == 2
+    for mart in ("fct_sale_lines", "mart_forecast_accuracy"):
+        assert len(place.lines(f"select distinct tenant_id from marts.{mart}")) == 2
 
 
 def test_a_tenant_that_is_removed_takes_its_facts_along_and_may_come_back(place: Place) -> None:
@@ -109,6 +111,7 @@ def test_a_tenant_that_is_removed_takes_its_facts_along_and_may_come_back(place:
     with place.open() as warehouse:
         for shop in shops:
             shop.read(warehouse, morning(0))
+            shop.predict(warehouse)
     place.build()
     with place.open() as warehouse:
         warehouse.forget("north")
@@ -148,6 +151,7 @@ def test_a_run_may_be_killed_between_any_two_models(place: Place, seed: int) -> 
         shop.change_masters()
         with place.open() as warehouse:
             shop.read(warehouse, morning(number))
+            shop.predict(warehouse)
         place.build(select=tuple(order[: chance.randrange(2, len(order))]))
     place.build()
     assert_as_if_anew(place)

@@ -330,7 +330,7 @@ STEPS: st.SearchStrategy[Callable[[Model], None]] = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=3, max_size=8))
 def test_whatever_happens_kept_releases_read_back_and_nothing_else_stays(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Callable[[Model], None]]

@@ -161,6 +161,16 @@ def test_a_sale_line_carries_what_was_reckoned_by_hand(built: Built) -> None:
     assert (hammer["tenant_id"], hammer["category"], hammer["net_amount"]) == ("south", "TOOLS", 30)
 
 
+def test_forecasts_are_scored_where_somebody_sold(built: Built) -> None:
+    rows = built.rows("mart_forecast_accuracy")
+    assert [(row["tenant_id"], row["level"], row["ds"], row["y"], row["error"], row["scaled"]) for row in rows] == [
+        ("north", "branch", NOVEMBER_3, Decimal("248.70"), pytest.approx(1.3), pytest.approx(0.13)),
+        ("north", "branch", DECEMBER_1, 0, 250, 25),
+        ("north", "category", NOVEMBER_3, Decimal("238.00"), 2, 0.2),
+        ("south", "branch", NOVEMBER_3, Decimal("30.00"), -2, -0.2),
+    ]
+
+
 def test_moments_are_utc_and_days_are_local(built: Built) -> None:
     with duckdb.connect(built.url.removeprefix("duckdb:///")) as connection:
         found = connection.sql("select sale_line_id, sold_on, timezone('UTC', sold_at) from marts.fct_sale_lines")
@@ -273,7 +283,8 @@ def test_what_the_project_alone_decides_is_not_built_again(built: Built) -> None
     first, second = ({node.name for node in result.nodes} for result in (built.result, again))
     assert second < first
     assert {"stg_prohandel__sales", "public_holidays", "metricflow_time_spine"} <= first - second
-    assert {name for name in first - second if name.startswith(("fct_", "dim_", "mart_"))} == set()
+    views = {"mart_forecast_scores"}
+    assert {name for name in first - second if name.startswith(("fct_", "dim_", "mart_"))} == views
     assert {"sales_add_up", "rules_are_kept", "source_not_null_prohandel_tenant_vat_rates_rate"} <= second
     assert built.rows("fct_sale_lines") == before
 

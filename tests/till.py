@@ -55,6 +55,12 @@ def article(number: int, category_number: int, product_type: str) -> Row:
     return {"id": f"a{number}", "number": number, "category_number": category_number, "text1": product_type}
 
 
+def forecast(level: str, key: str, ds: date, mean: float) -> Row:
+    """What a champion said on the Sunday before, and that it is 80 % sure to be within 10."""
+    row = {"level": level, "key": key, "ds": ds, "cutoff": date(2025, 11, 2), "role": "champion", "model": "AutoETS"}
+    return row | {"model_version": "1", "release": "r000001", "mean": mean, "lo80": mean - 10, "hi80": mean + 10}
+
+
 NORTH: Mapping[str, list[Row]] = {
     "tenants": [
         {"name": "North", "currency": "EUR", "time_zone": "Europe/Berlin", "locale": "de", "calendar": "DE-BE"},
@@ -88,6 +94,12 @@ NORTH: Mapping[str, list[Row]] = {
         stock(date(2025, 12, 2), 1002, 1, 1, 41.5),
         stock(date(2025, 12, 2), 1001, 2, 2, 40.0),
     ],
+    "ops.kept_forecasts": [
+        forecast("branch", "1", NOVEMBER_3, 250.0),
+        forecast("branch", "1", DECEMBER_1, 250.0),
+        forecast("branch", "1", date(2025, 11, 4), 250.0),
+        forecast("category", "JACKEN", NOVEMBER_3, 240.0),
+    ],
 }
 SOUTH: Mapping[str, list[Row]] = {
     "tenants": [
@@ -100,6 +112,7 @@ SOUTH: Mapping[str, list[Row]] = {
     "prohandel_customer": [],
     "prohandel_sale": [sale("s1", NOVEMBER_3, 1_000_001, (COAT, 3, 30.0), purchase_price=12.0, customer_number=7)],
     "prohandel_stock_daily": [stock(DECEMBER_1, 1001, 1, 5, 4.0)],
+    "ops.kept_forecasts": [forecast("branch", "1", NOVEMBER_3, 28.0)],
 }
 MERCHANTS = {"north": NORTH, "south": SOUTH}
 

@@ -46,7 +46,8 @@
 
 {#
     Of a table that a model of the strategy `replace` reads, only what its increment inserts: the rows whose tenant and
-    `column`, which may be reckoned, are in a model of changes. Everything where the model is built from scratch.
+    `column` (of several: their names, with commas), which may be reckoned, are in a model of changes. Everything where the
+    model is built from scratch.
 #}
 {% macro where_changed(changes, column, reckoned=none, of=none) -%}
     {% set prefix = of ~ '.' if of else '' %}

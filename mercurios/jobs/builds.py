@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from mercurios.errors import MercuriosError, TransformFailed
 from mercurios.transformation import FROM_SCRATCH
-from mercurios.warehouse import Warehouse, table_spec
+from mercurios.warehouse import TableSpec, Warehouse, table_spec
 
 BUILDS = table_spec("ops.builds", "", {"build_id": pa.string(), "is_whole": pa.bool_(), "project": pa.string()})
 """One row: the newest build. It is of all tenants together."""
@@ -39,15 +39,15 @@ class Build:
 
 
 @contextmanager
-def recorded(open_warehouse: Callable[[], Warehouse]) -> Iterator[Build]:
+def recorded(open_warehouse: Callable[[], Warehouse], *read: TableSpec) -> Iterator[Build]:
     """Record a build as begun, and as whole when the block ends well.
 
-    The warehouse is let go while the block runs. Raises TransformFailed, in both, when another build began
-    meanwhile.
+    read: tables that the build reads and that may not be there yet; they are made. The warehouse is let go while the
+    block runs. Raises TransformFailed, in both, when another build began meanwhile.
     """
     build_id = uuid4().hex
     with open_warehouse() as warehouse:
-        warehouse.ensure(BUILDS)
+        warehouse.ensure(BUILDS, *read)
         built_by = _built_by(warehouse)
         begun = {"build_id": build_id, "is_whole": False, "project": built_by if built_by == FROM_SCRATCH else ""}
         _record(warehouse, begun)

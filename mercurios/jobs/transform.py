@@ -14,6 +14,7 @@ import structlog
 from mercurios.errors import TransformFailed
 from mercurios.jobs.builds import recorded
 from mercurios.jobs.ingest import RAW_TABLES
+from mercurios.jobs.keep_forecasts import KEPT_FORECASTS
 from mercurios.tables import MARTS
 from mercurios.transformation import FROM_SCRATCH, DbtResult, NodeResult
 from mercurios.warehouse import Warehouse
@@ -65,7 +66,7 @@ def transform(
     a published mart was not built.
     """
     started = time.perf_counter()
-    with recorded(open_warehouse) as recording:
+    with recorded(open_warehouse, KEPT_FORECASTS) as recording:
         if not recording.built_by:
             with open_warehouse() as warehouse:
                 warehouse.ensure(*RAW_TABLES)  # of what nobody has delivered yet

@@ -296,6 +296,9 @@ class Warehouse(Protocol):
     def merge(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> None:
         """Make `rows` (columns without tenant_id) replace the tenant's rows of the same key, in one transaction."""
 
+    def add(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> int:
+        """Append those of `rows` (columns without tenant_id) whose key the tenant has not; returns their number."""
+
     def rows(self, table: TableSpec, tenant_id: str) -> pa.Table:
         """All rows of one tenant, as declared; empty when the table is not there yet."""
 

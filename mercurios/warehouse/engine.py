@@ -80,7 +80,7 @@ class Engine(ABC):
             self.run(statements.drop(name))
 
     def aside(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> AbstractContextManager[str]:
-        """Put aside what replaces a tenant's rows of the same key; raises WarehouseError when a key comes twice."""
+        """Put aside what meets a tenant's rows of the same key; raises WarehouseError when a key comes twice."""
         whole = owned(table, tenant_id, rows)
         if whole.select(table.key).is_duplicated().any():
             raise WarehouseError(f"{table.name}: a key ({', '.join(table.key)}) comes twice; send each row once")

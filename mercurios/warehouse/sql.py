@@ -89,6 +89,14 @@ class SqlWarehouse(Engine):
         with self.aside(table, tenant_id, rows) as name, self.transaction():
             self.replace_rows(table, name)
 
+    def add(self, table: TableSpec, tenant_id: str, rows: pa.Table) -> int:
+        """Append those of `rows` (columns without tenant_id) whose key the tenant has not; returns their number.
+
+        What is there stays as it is, whatever comes under its key. Raises WarehouseError when a key comes twice.
+        """
+        with self.aside(table, tenant_id, rows) as name, self.transaction():
+            return self.number(statements.add_rows(table, name))
+
     def rows(self, table: TableSpec, tenant_id: str) -> pa.Table:
         """All rows of one tenant, as declared; empty when the table is not there yet."""
         if table.name not in self.tables(table.schema):
@@ -197,6 +205,8 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.int64()
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", tz=kind.tz)
+    if pa.types.is_date(kind):
+        return pa.date32()
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 

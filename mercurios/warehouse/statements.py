@@ -45,6 +45,10 @@ _OF_TENANT = Template("select $columns from $target where tenant_id = ?")
 _CLEAR_TENANT = Template("delete from $target where tenant_id = ?")
 _COPY = Template("insert into $target ($columns) select $columns from $staged")
 _DROP_SAME = Template("delete from $target using $staged as s where $on")
+_ADD = Template("""
+    insert into $target ($columns)
+    select $columns from $staged as s where not exists (select 1 from $target where $on)
+""")
 _ACCOUNT = Template("insert into $target ($columns) select $values")
 _UNHASHED = Template("select count(*) as unhashed from $target where $hash is null")
 _KEYS = Template("select distinct $key from $target where $hash is null limit $limit")
@@ -110,6 +114,12 @@ def replace_rows(table: TableSpec, staged: str) -> tuple[str, str]:
     """Drop the rows whose key is among the staged ones, then append those."""
     drop = _DROP_SAME.substitute(target=table.name, staged=staged, on=_same_key(table))
     return drop, _COPY.substitute(target=table.name, staged=staged, columns=", ".join(table.columns.names))
+
+
+def add_rows(table: TableSpec, staged: str) -> str:
+    """Append the staged rows whose key is not there."""
+    names = ", ".join(table.columns.names)
+    return _ADD.substitute(target=table.name, staged=staged, columns=names, on=_same_key(table))
 
 
 def account() -> str:

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from mercurios.jobs.ingest.ledgers import LEDGERS
+from mercurios.jobs.keep_forecasts import KEPT_FORECASTS
 from mercurios.sources.contracts import CONTRACTS, Contract
 from mercurios.warehouse import TableSpec, raw_table, table_spec
 
@@ -48,6 +49,7 @@ def entity_table(contract: Contract) -> TableSpec:
 ENTITY_TABLES: Mapping[str, TableSpec] = MappingProxyType(
     {entity: entity_table(contract) for entity, contract in CONTRACTS.items()}
 )
-RAW_TABLES = (*ENTITY_TABLES.values(), STOCK_DAILY, TENANTS, TENANT_VAT_RATES)
+RAW_TABLES = (*ENTITY_TABLES.values(), STOCK_DAILY, TENANTS, TENANT_VAT_RATES, KEPT_FORECASTS)
+"""All that dbt reads, beside ops.batches; ingest makes the last one and leaves its rows to retraining."""
 INGEST_TABLES = (*RAW_TABLES, *LEDGERS)
 """All tables that ingest writes, beside ops.batches and ops.quarantine."""

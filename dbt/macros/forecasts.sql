@@ -1,0 +1,18 @@
+{#
+    The levels that are forecast, as models/forecast.yaml has them: days of a period (weeks start on Monday), and what the
+    key of a forecast is in mart_sales_daily.
+#}
+{% macro forecast_levels() -%}
+    {{ return({
+        'total': {'period_days': 1, 'key': "'total'"},
+        'department': {'period_days': 1, 'key': 'department'},
+        'branch': {'period_days': 1, 'key': 'cast(branch as varchar)'},
+        'category': {'period_days': 7, 'key': 'category'},
+    }) }}
+{%- endmacro %}
+
+{# One of the two by `level`; null for a level that is not there. #}
+{% macro by_forecast_level(what) -%}
+    case level
+        {%- for name, told in forecast_levels().items() %} when '{{ name }}' then {{ told[what] }}{% endfor %} end
+{%- endmacro %}
