@@ -1,5 +1,6 @@
 """Forecasting: series, candidates, backtest, intervals, and what is kept of a champion."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,26 +18,29 @@ from mercurios.forecasting import (
     ForecastSpec,
     Grain,
     Panel,
+    Windows,
     backtest,
     fit_part,
     score_windows,
     split_series,
 )
 from mercurios.forecasting.boosting import LightGBM
+from mercurios.forecasting.calendar import CalendarRegression
 from mercurios.forecasting.candidates import (
     AutoETS,
     AutoTheta,
     Candidate,
-    MedianEnsemble,
     RecentMean,
     SeasonalNaive,
     build,
     describe,
 )
+from mercurios.forecasting.direct import DirectLightGBM
+from mercurios.forecasting.ensembles import MedianEnsemble, WeightedEnsemble
 from mercurios.forecasting.fitted import _load_pyfunc
-from mercurios.forecasting.intervals import Bands, calibrate, spreads
+from mercurios.forecasting.intervals import Bands, Quantiles, calibrate, spreads
 from mercurios.forecasting.neural import NHITS
-from mercurios.forecasting.scores import bias, coverage, wape
+from mercurios.forecasting.scores import bias, coverage, rmsse, scaled_quantile_loss, wape
 from mercurios.forecasting.series import Rules
 
 MONDAY = date(2024, 1, 1)
@@ -89,9 +93,11 @@ class TestSeries:
         panel = split_series(sales({"1": german}), DAILY, until=last_day(days)).modelled
         assert panel.closed_weekdays == (7,)
         assert panel.rows.filter(pl.col("ds").dt.weekday() == 7)["y"].unique().to_list() == [0.0]
-        trial = backtest(panel, {"RecentMean": RecentMean(periods=28)}, horizon=7, folds=2)
+        trial = backtest(panel, {"RecentMean": RecentMean(periods=28)}, Windows(7, 2))
         assert trial.score("RecentMean").wape == 0.0, "closed days are no errors"
-        forecast = FittedLevel((fit_part(panel, trial, "RecentMean", fallback=Bands(-1, 1, -2, 2, 1)),)).forecast(7)
+        forecast = FittedLevel(
+            (fit_part(panel, trial, "RecentMean", fallback=Bands(Quantiles(-1, 1, -2, 2, 1))),)
+        ).forecast(7)
         assert panel.cutoff == last_day(83), "a Saturday"
         assert forecast["mean"].to_list() == [0.0, *[100.0] * 6]
         assert forecast["hi95"].to_list()[0] == 0.0
@@ -141,7 +147,7 @@ class TestSeries:
     def test_a_series_too_short_for_the_backtest_is_named(self) -> None:
         panel = noisy_panel(series=2, days=70)
         with pytest.raises(SeriesTooShort, match=r"series '0': expected at least 84 periods, got 70 \(2 series"):
-            backtest(panel, {"RecentMean": RecentMean(periods=7)}, horizon=28, folds=2)
+            backtest(panel, {"RecentMean": RecentMean(periods=7)}, Windows(28, 2))
 
 
 CANDIDATES: list[Candidate] = [
@@ -151,7 +157,10 @@ CANDIDATES: list[Candidate] = [
     AutoTheta(season_length=7),
     LightGBM(season_length=7, lags=(7, 14), rolling_means=(7,), seasonal_means=(4,), weekday=True, n_estimators=20),
     NHITS(input_size=14, max_steps=5),
+    CalendarRegression(),
+    DirectLightGBM(n_estimators=20, rows=2_000),
     MedianEnsemble(members=(SeasonalNaive(season_length=7), RecentMean(periods=28))),
+    WeightedEnsemble(members=(SeasonalNaive(season_length=7), RecentMean(periods=28)), folds=2),
 ]
 
 
@@ -173,7 +182,7 @@ class TestEveryCandidate:
         panel = noisy_panel()
         changed = pl.when(pl.col("ds") > panel.before(14).cutoff).then(pl.col("y") * 50).otherwise(pl.col("y"))
         tampered = Panel(panel.rows.with_columns(y=changed), panel.calendar, panel.grain)
-        trials = [score_windows(p, {"it": candidate}, horizon=7, folds=3).scored for p in (panel, tampered)]
+        trials = [score_windows(p, {"it": candidate}, Windows(7, 3)).scored for p in (panel, tampered)]
         old = [t.filter(pl.col("fold") < 2).drop("y") for t in trials]
         assert_frame_equal(*old, check_exact=True)
         assert not trials[0].equals(trials[1])
@@ -202,15 +211,64 @@ class TestKnownAnswers:
     def test_lightgbm_learns_a_weekly_pattern(self) -> None:
         panel = noisy_panel(series=6, days=210)
         boosted = LightGBM(season_length=7, lags=(7, 14), seasonal_means=(4,), weekday=True, learning_rate=0.1)
-        trial = backtest(panel, {"naive": SeasonalNaive(season_length=7), "it": boosted}, horizon=14, folds=3)
+        trial = backtest(panel, {"naive": SeasonalNaive(season_length=7), "it": boosted}, Windows(14, 3))
         assert trial.best().name == "it"
         assert trial.score("it").wape < 0.9 * trial.score("naive").wape
 
-    def test_an_ensemble_is_the_median_of_its_members(self) -> None:
-        frames = [pl.DataFrame({"unique_id": ["a"], "ds": [MONDAY], "mean": [value]}) for value in (1.0, 50.0, 3.0)]
-        assert MedianEnsemble(members=()).combine(frames)["mean"].to_list() == [3.0]
+
+def frames(*values: float) -> list[list[pl.DataFrame]]:
+    """One window of one series and period, by member."""
+    return [[pl.DataFrame({"unique_id": ["a"], "ds": [MONDAY], "mean": [value]})] for value in values]
+
+
+class TestEnsembles:
+    def test_the_median_of_the_members(self) -> None:
+        [combined] = MedianEnsemble(members=()).combine(frames(1.0, 50.0, 3.0), [noisy_panel(series=1)])
+        assert combined["mean"].to_list() == [3.0]
         with pytest.raises(ModelError, match="at least one member"):
-            MedianEnsemble(members=()).combine([])
+            MedianEnsemble(members=()).combine([], [])
+
+    def test_who_erred_least_of_late_weighs_most_in_each_class_of_demand(self) -> None:
+        weekly, rare = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0] * 20, ([0.0] * 4 + [70.0, 0.0, 0.0]) * 20
+        panel = split_series(
+            sales({"busy": weekly, "rare": rare}), replace(DAILY, min_periods_sold=1), until=last_day(140)
+        )
+        members = (SeasonalNaive(season_length=7), RecentMean(periods=7))
+        exact = WeightedEnsemble(members=members, folds=2).forecast(panel.modelled, 7).sort("unique_id", "ds")
+        assert exact["mean"].to_list() == pytest.approx([*weekly[:7], *rare[:7]], abs=1e-6), (
+            "the naive one was never wrong"
+        )
+        alike = WeightedEnsemble(members=members, folds=2, power=0).forecast(panel.modelled, 7).sort("unique_id", "ds")
+        assert alike["mean"].to_list()[:7] == pytest.approx([25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0])
+
+    def test_weights_by_hand(self) -> None:
+        # The last two days sold 4 and 4; one member said 5 and 3 (wrong by 1), the other 2 and 2 (wrong by 2).
+        panel = split_series(sales({"a": [4.0] * 100}), DAILY, until=last_day(100)).modelled
+        days = [last_day(99), last_day(100), last_day(101)]
+        made = [
+            [
+                pl.DataFrame({"unique_id": ["a"], "ds": [day], "mean": [said]})
+                for day, said in zip(days, one, strict=True)
+            ]
+            for one in ((5.0, 3.0, 10.0), (2.0, 2.0, 20.0))
+        ]
+        panels = [panel.before(2), panel.before(1), panel]
+        [combined] = WeightedEnsemble(members=(), folds=2, power=2).combine(made, panels)
+        assert combined["mean"].to_list() == pytest.approx([(10 * 4 + 20 * 1) / 5])
+
+    def test_in_a_backtest_members_serve_everybody_and_the_ensemble_is_what_it_would_be_alone(self) -> None:
+        panel = noisy_panel()
+        members = (SeasonalNaive(season_length=7), RecentMean(periods=28))
+        ensemble = WeightedEnsemble(members=members, folds=2)
+        trial = backtest(panel, {"it": ensemble, "naive": members[0]}, Windows(7, 3))
+        alone = pl.concat(ensemble.roll([panel.before(7 * back) for back in (3, 2, 1)], 7)).sort("unique_id", "ds")
+        assert_frame_equal(trial.scored_by("it").select("unique_id", "ds", "mean"), alone, check_exact=True)
+        assert trial.scored_by("naive").height == trial.scored_by("it").height == 4 * 21
+
+    def test_an_ensemble_needs_history_for_the_windows_it_looks_back_to(self) -> None:
+        ensemble = WeightedEnsemble(members=(RecentMean(periods=7),), folds=2)
+        with pytest.raises(SeriesTooShort, match="expected at least 140 periods, got 112"):
+            backtest(noisy_panel(days=112), {"it": ensemble}, Windows(28, 2))
 
 
 MONEY = st.integers(0, 10**8).map(lambda cents: cents / 100)
@@ -228,6 +286,30 @@ class TestScores:
         nothing = pl.Series([0.0, 0.0])
         assert np.isnan(wape(nothing, pl.Series([1.0, 2.0])))
         assert np.isnan(coverage(pl.Series([], dtype=pl.Float64), *[pl.Series([], dtype=pl.Float64)] * 2))
+
+    def test_scaled_errors_are_those_of_utilsforecast(self) -> None:
+        from utilsforecast.losses import rmsse as their_rmsse
+        from utilsforecast.losses import scaled_mqloss
+
+        panel = noisy_panel()
+        trial = backtest(panel, {"RecentMean": RecentMean(periods=28)}, Windows(14, 2, calibration=1))
+        cutoff = pl.lit(panel.cutoff) - pl.duration(days=14 * (2 - pl.col("fold")))
+        rows = trial.scored.filter(pl.col("fold") >= 0).with_columns(cutoff=cutoff.cast(pl.Date))
+        known = {"seasonality": 7, "train_df": panel.rows.select("unique_id", "ds", "y")}
+        squared = their_rmsse(rows.select("unique_id", "ds", "y", "cutoff", "mean"), ["mean"], **known)
+        bounds = ["lo95", "lo80", "hi80", "hi95"]
+        quantiles = np.array([0.025, 0.1, 0.9, 0.975])
+        banded = rows.select("unique_id", "ds", "y", "cutoff", *bounds)
+        pinball = scaled_mqloss(banded, {"it": bounds}, quantiles, **known)
+        score = trial.score("RecentMean")
+        assert score.rmsse == pytest.approx(squared["mean"].mean())
+        assert score.scaled_quantile_loss == pytest.approx(pinball["it"].mean())
+
+    def test_series_that_never_differed_scale_nothing(self) -> None:
+        rows = pl.DataFrame({"unique_id": ["a"], "fold": [0], "y": [1.0], "mean": [2.0], "naive_mse": [0.0]})
+        assert np.isnan(rmsse(rows))
+        bounds = dict.fromkeys(("lo80", "hi80", "lo95", "hi95"), 1.0)
+        assert np.isnan(scaled_quantile_loss(rows.with_columns(naive_mae=pl.lit(0.0), **bounds)))
 
     @given(PAIRS, st.floats(0.01, 100))
     def test_wape_does_not_depend_on_the_currency(self, pairs: list[tuple[float, float]], rate: float) -> None:
@@ -258,16 +340,15 @@ class TestIntervals:
         self, quantiles: list[float], mean: float, spread: float, floor: float
     ) -> None:
         low95, low80, high80, high95 = sorted(quantiles)
-        bands = Bands(lo80=low80, hi80=high80, lo95=low95, hi95=high95, errors=1)
-        forecast = pl.DataFrame({"unique_id": ["a"], "mean": [mean]})
-        row = bands.around(forecast, pl.DataFrame({"unique_id": ["a"], "spread": [spread], "floor": [floor]})).row(
-            0, named=True
-        )
+        bands = Bands(Quantiles(lo80=low80, hi80=high80, lo95=low95, hi95=high95, errors=1))
+        forecast = pl.DataFrame({"unique_id": ["a"], "mean": [mean], "near_holiday": [False]})
+        told = pl.DataFrame({"unique_id": ["a"], "spread": [spread], "floor": [floor], "demand_class": ["smooth"]})
+        row = bands.around(forecast, told).row(0, named=True)
         assert floor <= row["lo95"] <= row["lo80"] <= row["mean"] <= row["hi80"] <= row["hi95"]
 
     def test_intervals_cover_what_they_say(self) -> None:
         panel = noisy_panel(series=12, days=220)
-        score = backtest(panel, {"it": RecentMean(periods=28)}, horizon=14, folds=6).score("it")
+        score = backtest(panel, {"it": RecentMean(periods=28)}, Windows(14, 6)).score("it")
         assert score.coverage80 == pytest.approx(0.80, abs=0.06)
         assert score.coverage95 == pytest.approx(0.95, abs=0.04)
 
@@ -280,13 +361,13 @@ class TestIntervals:
         random = np.random.default_rng(4)
         values: list[float | None] = [float(v) for v in np.r_[random.normal(100, 1, 98), random.normal(900, 1, 14)]]
         panel = split_series(sales({"a": values}), DAILY, until=last_day(112)).modelled
-        trial = backtest(panel, {"it": RecentMean(periods=28)}, horizon=14, folds=3)
+        trial = backtest(panel, {"it": RecentMean(periods=28)}, Windows(14, 3))
         forecast = fit_part(panel, trial, "it").forecast(14)
         assert forecast["hi95"].max() < 2000  # type: ignore[operator]
 
     def test_what_never_moved_has_an_interval_without_width_and_no_coverage(self) -> None:
         panel = split_series(sales({"a": [5.0] * 70}), DAILY, until=last_day(70)).modelled
-        trial = backtest(panel, {"RecentMean": RecentMean(periods=7)}, horizon=7, folds=2)
+        trial = backtest(panel, {"RecentMean": RecentMean(periods=7)}, Windows(7, 2))
         assert calibrate(trial.scored, spreads(panel)) is None
         assert np.isnan(trial.score("RecentMean").coverage80)
         row = fit_part(panel, trial, "RecentMean").forecast(1).row(0, named=True)
@@ -296,7 +377,7 @@ class TestIntervals:
 class TestBacktest:
     def test_windows_follow_each_other_and_end_with_the_data(self) -> None:
         panel = noisy_panel(series=1, days=70)
-        scored = backtest(panel, {"it": RecentMean(periods=7)}, horizon=7, folds=3).scored
+        scored = backtest(panel, {"it": RecentMean(periods=7)}, Windows(7, 3)).scored
         spans = scored.group_by("fold").agg(first=pl.col("ds").min(), last=pl.col("ds").max()).sort("fold")
         assert spans["first"].to_list() == [panel.cutoff - timedelta(days=d) for d in (20, 13, 6)]
         assert spans["last"].to_list() == [panel.cutoff - timedelta(days=d) for d in (14, 7, 0)]
@@ -304,17 +385,17 @@ class TestBacktest:
     def test_wape_by_hand(self) -> None:
         values: list[float | None] = [10.0] * 63 + [20.0] * 7
         panel = split_series(sales({"a": values}), DAILY, until=last_day(70)).modelled
-        score = backtest(panel, {"it": SeasonalNaive(season_length=7)}, horizon=7, folds=2).score("it")
+        score = backtest(panel, {"it": SeasonalNaive(season_length=7)}, Windows(7, 2)).score("it")
         assert score.fold_wapes == (0.0, 0.5)
         assert score.wape == pytest.approx(70 / 210)
         assert score.bias == pytest.approx(-70 / 210)
 
     def test_the_best_is_the_one_with_the_lowest_wape_and_of_equals_the_first(self) -> None:
         twins = {"first": RecentMean(periods=28), "second": RecentMean(periods=28), "poor": RecentMean(periods=1)}
-        assert backtest(noisy_panel(), twins, horizon=7, folds=2).best().name == "first"
+        assert backtest(noisy_panel(), twins, Windows(7, 2)).best().name == "first"
 
     def test_a_name_that_did_not_take_part_is_an_error(self) -> None:
-        trial = backtest(noisy_panel(series=1), {"it": RecentMean(periods=7)}, horizon=7, folds=2)
+        trial = backtest(noisy_panel(series=1), {"it": RecentMean(periods=7)}, Windows(7, 2))
         with pytest.raises(ModelError, match="'other' was not in the backtest; it held it"):
             trial.score("other")
 
@@ -326,8 +407,8 @@ class TestFitted:
         values: dict[str, list[float | None]] = {"long": [*long], "new": [*[None] * 70, *long[:30]]}
         split = split_series(sales(values), DAILY, until=last_day(100))
         model = {"AutoETS": AutoETS(season_length=7, model="ANZ")}
-        modelled = fit_part(split.modelled, backtest(split.modelled, model, horizon=7, folds=2), "AutoETS")
-        tail = score_windows(split.tail, {"RecentMean": RecentMean(periods=28)}, horizon=7, folds=2)
+        modelled = fit_part(split.modelled, backtest(split.modelled, model, Windows(7, 2)), "AutoETS")
+        tail = score_windows(split.tail, {"RecentMean": RecentMean(periods=28)}, Windows(7, 2))
         return FittedLevel((modelled, fit_part(split.tail, tail, "RecentMean", fallback=modelled.bands)))
 
     def test_forecasts_all_parts_in_order_and_in_cents(self) -> None:
@@ -353,8 +434,11 @@ class TestFitted:
         assert len(served.predict(pl.DataFrame({"horizon": [3]}).to_pandas())) == 6
         with pytest.raises(ModelError, match="column `horizon`"):
             served.predict(pl.DataFrame({"days": [3]}).to_pandas())
-        with pytest.raises(ModelError, match="at least 1 period"):
-            served.predict(pl.DataFrame({"horizon": [0]}).to_pandas())
+        for horizon in (0, 10_000):
+            with pytest.raises(ModelError, match=f"horizon {horizon}: expected 1 to 366 periods"):
+                served.predict(pl.DataFrame({"horizon": [horizon]}).to_pandas())
+            with pytest.raises(ModelError, match="expected 1 to 366 periods"):
+                Windows(horizon, 3)
 
     def test_an_empty_folder_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"no level\.json"):
@@ -362,11 +446,12 @@ class TestFitted:
 
 
 class TestSpec:
-    def test_the_shipped_one_holds_both_levels_and_all_kinds_of_candidates(self) -> None:
+    def test_the_shipped_one_holds_all_levels_and_all_kinds_of_candidates(self) -> None:
         spec = ForecastSpec.parse((ROOT / "models" / "forecast.yaml").read_text())
-        assert list(spec.levels) == ["category", "branch"]
-        for level in spec.levels.values():
-            assert {"SeasonalNaive", "AutoETS", "AutoTheta", "LightGBM", "NHITS"} <= set(level.candidates)
+        assert list(spec.levels) == ["category", "total", "department", "branch"]
+        for level in ("category", "branch"):
+            methods = set(spec.levels[level].candidates)
+            assert {"SeasonalNaive", "AutoETS", "AutoTheta", "LightGBM", "NHITS"} <= methods
 
     @pytest.mark.parametrize(
         ("change", "complaint"),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
-from mercurios.errors import ConfigError, ModelError
+from mercurios.errors import ConfigError
+from mercurios.forecasting.engine import forecast_each
 from mercurios.forecasting.series import Panel
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class Candidate(BaseModel, ABC, frozen=True, extra="forbid"):
         """
 
     def roll(self, panels: Sequence[Panel], horizon: int) -> list[pl.DataFrame]:
-        """One forecast per panel, oldest first; each knows its own panel only. Refits every time unless stated."""
+        """One forecast per panel; each knows its own panel only. Refits every time unless stated.
+
+        panels: of the same series, oldest first, each `horizon` periods after the one before.
+        """
         return [self.forecast(panel, horizon) for panel in panels]
 
 
@@ -63,14 +67,14 @@ def build(name: str, params: Mapping[str, Any]) -> Candidate:
 def describe(candidate: Candidate) -> dict[str, Any]:
     """The candidate as plain data, such that build(**describe(c)) == c."""
     params = candidate.model_dump(mode="json")
-    if isinstance(candidate, MedianEnsemble):
-        params["members"] = [describe(member) for member in candidate.members]
+    if members := getattr(candidate, "members", ()):
+        params["members"] = [describe(member) for member in members]
     return {"name": candidate.name, "params": params}
 
 
 def _import_methods() -> None:
     # A method is known by name once its module is imported.
-    for module in ("boosting", "neural"):
+    for module in ("boosting", "calendar", "direct", "ensembles", "neural"):
         importlib.import_module(f"mercurios.forecasting.{module}")
 
 
@@ -144,32 +148,5 @@ class AutoTheta(Candidate, frozen=True):
         return _statistical(Method(season_length=self.season_length), panel, horizon)
 
 
-class MedianEnsemble(Candidate, frozen=True):
-    """The median of its members' forecasts, period by period."""
-
-    members: tuple[Candidate, ...]
-
-    def __init__(self, **params: Any) -> None:
-        members = params.get("members", ())
-        params["members"] = tuple(m if isinstance(m, Candidate) else build(m["name"], m["params"]) for m in members)
-        super().__init__(**params)
-
-    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
-        """See `Candidate.forecast`."""
-        return self.combine([member.forecast(panel, horizon) for member in self.members])
-
-    def combine(self, forecasts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        """The ensemble from forecasts its members have made already, each with unique_id, ds, mean."""
-        if not forecasts:
-            raise ModelError("an ensemble needs at least one member; name some in models/forecast.yaml")
-        return pl.concat(forecasts).group_by("unique_id", "ds").agg(pl.col("mean").median())
-
-
 def _statistical(method: "_TS", panel: Panel, horizon: int) -> pl.DataFrame:
-    from statsforecast import StatsForecast
-    from statsforecast.models import Naive
-
-    # One process: workers forked out of a process that also holds DuckDB and Prefect threads can hang.
-    engine = StatsForecast(models=[method], freq=panel.grain.every, n_jobs=1, fallback_model=Naive())
-    forecast: pl.DataFrame = engine.forecast(df=panel.rows.select("unique_id", "ds", "y"), h=horizon)
-    return forecast.rename({repr(method): "mean"}).select("unique_id", "ds", pl.col("mean").cast(pl.Float64))
+    return forecast_each(method, panel.rows, every=panel.grain.every, horizon=horizon)

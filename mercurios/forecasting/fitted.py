@@ -9,7 +9,6 @@ What is kept is the history and the method with its hyperparameters, not weights
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mercurios.errors import ModelError
-from mercurios.forecasting.backtest import Backtest
+from mercurios.forecasting.backtest import LONGEST, Backtest
 from mercurios.forecasting.candidates import Candidate, build, describe
-from mercurios.forecasting.intervals import BOUNDS, Bands, calibrate, spreads
+from mercurios.forecasting.holidays import near_holiday
+from mercurios.forecasting.intervals import BOUNDS, Bands, Quantiles, calibrate, spreads
 from mercurios.forecasting.series import Grain, Panel
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ class Part:
     bands: Bands
 
     def forecast(self, horizon: int) -> pl.DataFrame:
-        """The next `horizon` periods of every series, in cents; zero on weekdays the tenant does not open."""
-        forecast = self.bands.around(self.candidate.forecast(self.panel, horizon), spreads(self.panel))
-        closed = pl.col("ds").dt.weekday().is_in(self.panel.closed_weekdays) & (self.panel.grain is Grain.DAY)
-        values = [pl.when(closed).then(0.0).otherwise(pl.col(name).round(2)).alias(name) for name in ("mean", *BOUNDS)]
+        """The next `horizon` periods of every series, in cents; zero on days the tenant is not expected to open."""
+        made = self.candidate.forecast(self.panel, horizon)
+        made = made.with_columns(near_holiday=near_holiday(self.panel, made["ds"]))
+        forecast = self.bands.around(made, spreads(self.panel))
+        is_open = self.panel.opens(forecast["ds"]) if self.panel.grain is Grain.DAY else pl.lit(True)
+        values = [pl.when(is_open).then(pl.col(name).round(2)).otherwise(0.0).alias(name) for name in ("mean", *BOUNDS)]
         return forecast.with_columns(*values, candidate=pl.lit(self.candidate.name)).select(_COLUMNS)
 
 
@@ -53,15 +55,15 @@ class FittedLevel:
 
     def forecast(self, horizon: int) -> pl.DataFrame:
         """One row per (unique_id, ds), sorted: mean, lo80, hi80, lo95, hi95 in money, and the candidate's name."""
-        if horizon < 1:
-            raise ModelError(f"horizon {horizon}: expected at least 1 period")
+        if not 1 <= horizon <= LONGEST:
+            raise ModelError(f"horizon {horizon}: expected 1 to {LONGEST} periods")
         return pl.concat([part.forecast(horizon) for part in self.parts]).sort("unique_id", "ds")
 
     def save(self, folder: Path) -> None:
         """Write the level into an empty folder: JSON and Parquet, nothing that can run."""
         for number, part in enumerate(self.parts):
-            part.panel.rows.write_parquet(folder / f"rows-{number}.parquet")
-            part.panel.calendar.write_parquet(folder / f"calendar-{number}.parquet")
+            for name, frame in _frames(part.panel).items():
+                frame.write_parquet(folder / f"{name}-{number}.parquet")
         parts = [_described(part) for part in self.parts]
         (folder / "level.json").write_text(json.dumps({"parts": parts}, indent=2))
 
@@ -80,7 +82,9 @@ def fit_part(panel: Panel, trial: Backtest, name: str, fallback: Bands | None = 
 
     fallback: intervals when the backtest saw no error at all; else they have no width, as where nothing ever moved.
     """
-    bands = calibrate(trial.scored_by(name), spreads(panel)) or fallback or Bands(0.0, 0.0, 0.0, 0.0, errors=0)
+    bands = (
+        calibrate(trial.scored_by(name), spreads(panel)) or fallback or Bands(Quantiles(0.0, 0.0, 0.0, 0.0, errors=0))
+    )
     return Part(panel, trial.candidates[name], bands)
 
 
@@ -102,18 +106,36 @@ def _load_pyfunc(path: str) -> _Served:
     return _Served(FittedLevel.load(Path(path)))
 
 
+def _frames(panel: Panel) -> dict[str, pl.DataFrame]:
+    frames = {"rows": panel.rows, "calendar": panel.calendar, "holidays": panel.holidays}
+    if panel.plan is not None:
+        frames["plan"] = panel.plan
+    if panel.days is not None:
+        frames |= {"days": panel.days.rows, "days-calendar": panel.days.calendar}
+    return frames
+
+
 def _described(part: Part) -> dict[str, Any]:
+    days = part.panel.days
     return {
         "candidate": describe(part.candidate),
         "bands": asdict(part.bands),
         "grain": str(part.panel.grain),
         "closed_weekdays": list(part.panel.closed_weekdays),
+        "closed_weekdays_of_days": list(days.closed_weekdays) if days else [],
     }
 
 
 def _part(folder: Path, number: int, plain: dict[str, Any]) -> Part:
-    rows = pl.read_parquet(folder / f"rows-{number}.parquet")
-    calendar = pl.read_parquet(folder / f"calendar-{number}.parquet")
-    closed: Sequence[int] = plain["closed_weekdays"]
-    panel = Panel(rows, calendar, Grain(plain["grain"]), tuple(closed))
-    return Part(panel, build(**plain["candidate"]), Bands(**plain["bands"]))
+    kept = {path.stem.removesuffix(f"-{number}"): pl.read_parquet(path) for path in folder.glob(f"*-{number}.parquet")}
+    holidays, plan = kept["holidays"], kept.get("plan")
+    closed = tuple(plain["closed_weekdays_of_days"])
+    days = Panel(kept["days"], kept["days-calendar"], Grain.DAY, closed, holidays) if "days" in kept else None
+    closed = tuple(plain["closed_weekdays"])
+    panel = Panel(kept["rows"], kept["calendar"], Grain(plain["grain"]), closed, holidays, days, plan)
+    return Part(panel, build(**plain["candidate"]), _bands(plain["bands"]))
+
+
+def _bands(plain: dict[str, Any]) -> Bands:
+    by_class = {name: Quantiles(**quantiles) for name, quantiles in plain["by_class"].items()}
+    return Bands(Quantiles(**plain["everybody"]), by_class, plain["holiday"])

@@ -8,15 +8,21 @@ never open in the last eight weeks (Sundays in Germany) is closed in the future 
 are filled with the last open value of the same weekday so that they bend no model, and are never scored.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from mercurios.errors import SeriesTooShort
+from mercurios.errors import ModelError, SeriesTooShort
+
+Matrix = npt.NDArray[np.floating[Any]]
 
 _CALENDAR_WEEKS = 8
+NO_HOLIDAYS = pl.DataFrame(schema={"ds": pl.Date, "name": pl.String})
 
 
 class Grain(StrEnum):
@@ -58,12 +64,18 @@ class Panel:
     rows: unique_id, ds, y, is_open; every period from a series' first sale to the cutoff, sorted. y is revenue.
     calendar: ds, is_open; every period of the tenant up to the cutoff, sorted.
     closed_weekdays: ISO weekdays (Monday is 1) on which the tenant does not open.
+    holidays: ds, name; public holidays where the tenant is, past and to come.
+    days: of weeks, the same series by day, from the first Monday to the last Sunday.
+    plan: unique_id, ds and one number per thing that is planned ahead (a mailer, a display), past and to come.
     """
 
     rows: pl.DataFrame
     calendar: pl.DataFrame
     grain: Grain
     closed_weekdays: tuple[int, ...] = ()
+    holidays: pl.DataFrame = field(default_factory=NO_HOLIDAYS.clone)
+    days: "Panel | None" = None
+    plan: pl.DataFrame | None = None
 
     @property
     def last_period(self) -> date:
@@ -85,11 +97,35 @@ class Panel:
         """The same panel as it was `periods` periods ago."""
         last = self.last_period - timedelta(days=periods * self.grain.days)
         kept = pl.col("ds") <= last
-        return replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept))
+        days = self.days and self.days.before(periods * self.grain.days)
+        return replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept), days=days)
 
     def only(self, keys: tuple[str, ...]) -> "Panel":
         """The same panel with some of its series."""
-        return replace(self, rows=self.rows.filter(pl.col("unique_id").is_in(keys)))
+        rows = self.rows.filter(pl.col("unique_id").is_in(keys))
+        return replace(self, rows=rows, days=self.days and self.days.only(keys))
+
+    @property
+    def by_day(self) -> "Panel":
+        """The same series by day; raises ModelError for weeks of which no days are known."""
+        found = self if self.grain is Grain.DAY else self.days
+        if found is None:
+            raise ModelError("these weeks were made without their days; make them with split_series")
+        return found
+
+    def opens(self, ds: pl.Series) -> pl.Series:
+        """Whether the tenant is expected to open on these days, as far as its past tells.
+
+        A holiday is closed if its namesakes were; one of a new name is what most holidays were, and 25 December closed.
+        """
+        seen = self.holidays.join(self.calendar, on="ds").filter(~pl.col("ds").dt.weekday().is_in(self.closed_weekdays))
+        known = seen.group_by("name").agg(pl.col("is_open").any())
+        usual = seen["is_open"].mean()
+        new = pl.lit(usual is None or float(usual) > 0.5) & ~_is_christmas()  # type: ignore[arg-type]
+        told = self.holidays.join(known, on="name", how="left").select("ds", open=pl.col("is_open").fill_null(new))
+        days = ds.to_frame("ds").join(told.unique("ds"), on="ds", how="left", maintain_order="left")
+        weekday = ~pl.col("ds").dt.weekday().is_in(self.closed_weekdays)
+        return days.select(pl.col("open").fill_null(pl.lit(True)) & weekday).to_series()
 
 
 @dataclass(frozen=True)
@@ -106,39 +142,70 @@ class Split:
         return modelled / (modelled + tail) if modelled + tail else 0.0
 
 
-def split_series(sales: pl.DataFrame, rules: Rules, *, until: date) -> Split:
+def matrix(panel: Panel) -> Matrix:
+    """Series, sorted, × periods of the calendar; NaN before the first sale."""
+    first, height = panel.calendar["ds"].item(0), panel.calendar.height
+    keys = pl.DataFrame({"unique_id": panel.keys}).with_row_index("row")
+    placed = panel.rows.join(keys, on="unique_id").select(
+        "row", (pl.col("ds") - first).dt.total_days() // panel.grain.days, "y"
+    )
+    sold = np.full((keys.height, height), np.nan)
+    sold[placed["row"].to_numpy(), placed["ds"].to_numpy()] = placed["y"].to_numpy()
+    return sold
+
+
+def split_series(sales: pl.DataFrame, rules: Rules, *, until: date, holidays: pl.DataFrame = NO_HOLIDAYS) -> Split:
     """Make regular series of the complete periods up to `until` and sort them by how much history they have.
 
-    sales: one row per key and day with a sale; columns key, sold_on, revenue.
-    Raises SeriesTooShort when no series has history enough to be modelled.
+    sales: rows of key, sold_on, revenue; those of one key and day add up.
+    holidays: public ones where the tenant is, past and to come; columns ds, name.
+    Raises SeriesTooShort when no series has history enough to be modelled, ModelError for revenue that is no number.
     """
     sales = sales.filter(pl.col("sold_on") <= until)
+    _require_numbers(sales)
     if sales.is_empty():
         raise SeriesTooShort(f"expected sales up to {until}, got none; ingest and export first")
-    calendar, closed = _calendar(sales, rules.grain, until)
-    rows = _periods(sales, calendar, rules.grain, closed)
-    modelled, tail, dormant = _sort_out(rows, calendar, rules)
+    first, last = _complete(sales["sold_on"], rules.grain, until)
+    if first > last:
+        raise SeriesTooShort(f"expected at least one complete {rules.grain} of sales up to {until}; wait for history")
+    panel, sold = _panel(sales, rules.grain, first, last, holidays)
+    modelled, tail, dormant = _sort_out(sold, panel, rules)
     if not modelled:
-        most = int(rows.filter("sold").group_by("unique_id").len()["len"].max() or 0)  # type: ignore[arg-type]
+        most = int(sold["periods"].max() or 0)  # type: ignore[arg-type]
         raise SeriesTooShort(
             f"expected a series with at least {rules.min_periods_sold} {rules.grain}s of sales, the longest has {most};"
             " wait for more history or lower min_periods_sold in models/forecast.yaml"
         )
-    panel = Panel(rows.drop("sold"), calendar, rules.grain, closed)
     return Split(panel.only(modelled), panel.only(tail), dormant)
 
 
-def _calendar(sales: pl.DataFrame, grain: Grain, until: date) -> tuple[pl.DataFrame, tuple[int, ...]]:
-    days = sales.select(ds=pl.col("sold_on").dt.truncate(grain.every)).unique()
-    first, last = _complete(sales["sold_on"], grain, until)
-    if first > last:
-        raise SeriesTooShort(f"expected at least one complete {grain} of sales up to {until}; wait for more history")
+def _require_numbers(sales: pl.DataFrame) -> None:
+    bad = sales.filter(~pl.col("revenue").is_finite().fill_null(False)).sort("key", "sold_on")
+    if not bad.is_empty():
+        key, sold_on, revenue = bad.select("key", "sold_on", "revenue").row(0)
+        raise ModelError(
+            f"series {key!r} on {sold_on}: revenue {revenue}, expected a finite number"
+            f" ({bad.height} rows in all); mend what sums it up"
+        )
+
+
+def _panel(
+    sales: pl.DataFrame, grain: Grain, first: date, last: date, holidays: pl.DataFrame
+) -> tuple[Panel, pl.DataFrame]:
+    """All series, and what each sold: unique_id, periods, last; `first` and `last` are days."""
+    sales = sales.filter(pl.col("sold_on").is_between(first, last))
+    opened = sales["sold_on"].dt.truncate(grain.every).unique().implode()
     calendar = pl.DataFrame({"ds": pl.date_range(first, last, grain.every, eager=True)})
-    calendar = calendar.with_columns(is_open=pl.col("ds").is_in(days["ds"].implode()))
-    return calendar, _closed_weekdays(calendar, grain)
+    calendar = calendar.with_columns(is_open=pl.col("ds").is_in(opened))
+    closed = _closed_weekdays(calendar, grain)
+    rows = _periods(sales, calendar, grain, closed)
+    sold = rows.filter("sold").group_by("unique_id").agg(periods=pl.len(), last=pl.col("ds").max()).sort("unique_id")
+    days = _panel(sales, Grain.DAY, first, last, holidays)[0] if grain is Grain.WEEK else None
+    return Panel(rows.drop("sold"), calendar, grain, closed, holidays, days), sold
 
 
 def _complete(sold_on: pl.Series, grain: Grain, until: date) -> tuple[date, date]:
+    """The first and the last day of the complete periods."""
     first, last = sold_on.min(), sold_on.max()
     assert isinstance(first, date)
     assert isinstance(last, date)
@@ -148,7 +215,7 @@ def _complete(sold_on: pl.Series, grain: Grain, until: date) -> tuple[date, date
     # be followed by closed days of the same week, so it is `until` that tells whether the week is over.
     over = until if until - last < timedelta(days=7) else last
     monday = first + timedelta(days=-first.weekday() % 7)
-    return monday, over - timedelta(days=(over.weekday() + 1) % 7 + 6)
+    return monday, over - timedelta(days=(over.weekday() + 1) % 7)
 
 
 def _closed_weekdays(calendar: pl.DataFrame, grain: Grain) -> tuple[int, ...]:
@@ -160,9 +227,9 @@ def _closed_weekdays(calendar: pl.DataFrame, grain: Grain) -> tuple[int, ...]:
 
 def _periods(sales: pl.DataFrame, calendar: pl.DataFrame, grain: Grain, closed: tuple[int, ...]) -> pl.DataFrame:
     sold = (
-        sales.group_by(unique_id=pl.col("key"), ds=pl.col("sold_on").dt.truncate(grain.every))
-        .agg(y=pl.col("revenue").sum().round(2))  # cents: the order in which floats are added must not matter
-        .join(calendar.select("ds"), on="ds", how="semi")
+        sales.group_by(unique_id=pl.col("key"), ds=pl.col("sold_on").dt.truncate(grain.every)).agg(
+            y=pl.col("revenue").sum().round(2)
+        )  # cents: the order in which floats are added must not matter
     )
     first = sold.group_by("unique_id").agg(first=pl.col("ds").min())
     weekday = pl.col("ds").dt.weekday()
@@ -179,14 +246,13 @@ def _periods(sales: pl.DataFrame, calendar: pl.DataFrame, grain: Grain, closed: 
     )
 
 
-def _sort_out(
-    rows: pl.DataFrame, calendar: pl.DataFrame, rules: Rules
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    sold = rows.filter("sold").group_by("unique_id").agg(periods=pl.len(), last=pl.col("ds").max()).sort("unique_id")
-    days = rules.grain.days
-    since = (pl.lit(calendar["ds"].item(-1)) - pl.col("last")).dt.total_days() // days
+def _is_christmas() -> pl.Expr:
+    return (pl.col("ds").dt.month() == 12) & (pl.col("ds").dt.day() == 25)
+
+
+def _sort_out(sold: pl.DataFrame, panel: Panel, rules: Rules) -> tuple[tuple[str, ...], ...]:
+    since = (pl.lit(panel.last_period) - pl.col("last")).dt.total_days() // rules.grain.days
     enough = (pl.col("periods") >= rules.min_periods_sold) & (since < rules.active_periods)
     kind = pl.when(enough).then(0).when(since < rules.tail_periods).then(1).otherwise(2)
     kinds = sold.select("unique_id", kind=kind)
-    modelled, tail, dormant = (tuple(kinds.filter(pl.col("kind") == n)["unique_id"].to_list()) for n in range(3))
-    return modelled, tail, dormant
+    return tuple(tuple(kinds.filter(pl.col("kind") == n)["unique_id"].to_list()) for n in range(3))

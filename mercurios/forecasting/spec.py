@@ -11,16 +11,21 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from mercurios.errors import ConfigError
+from mercurios.forecasting.backtest import Windows
 from mercurios.forecasting.candidates import Candidate, build
 from mercurios.forecasting.series import Grain, Rules
 
 
 class LevelSpec(BaseModel, frozen=True, extra="forbid"):
-    """One level; horizon and history in periods of its grain."""
+    """One level; horizon and history in periods of its grain.
+
+    calibration: windows before the scored ones that the intervals learn from, too.
+    """
 
     grain: Grain
     horizon: int = Field(gt=0)
     folds: int = Field(ge=2)
+    calibration: int = Field(default=0, ge=0)
     min_periods_sold: int
     active_periods: int = Field(gt=0)
     tail_periods: int = Field(gt=0)
@@ -34,8 +39,9 @@ class LevelSpec(BaseModel, frozen=True, extra="forbid"):
         if not isinstance(plain, Mapping):
             return plain
         built: dict[str, Candidate] = {}
-        for name, params in plain.items():
-            built[name] = build(name, _resolved(params or {}, built))
+        for name, params in plain.items():  # a method that stands there twice says `method` under a name of its own
+            told = dict(params or {})
+            built[name] = build(str(told.pop("method", name)), _resolved(told, built))
         return built
 
     @model_validator(mode="after")
@@ -50,6 +56,11 @@ class LevelSpec(BaseModel, frozen=True, extra="forbid"):
                 f"{self.horizon * (self.folds + 1)}, or the backtest has nothing to learn from"
             )
         return self
+
+    @property
+    def windows(self) -> Windows:
+        """What the backtest scores."""
+        return Windows(self.horizon, self.folds, self.calibration)
 
     @property
     def rules(self) -> Rules:
@@ -78,5 +89,6 @@ def _resolved(params: Mapping[str, Any], built: Mapping[str, Candidate]) -> Mapp
         missing = [name for name in names if name not in built]
         if missing:
             raise ConfigError(f"an ensemble of {', '.join(missing)}, which the level does not list above it")
-        return {"members": tuple(built[name] for name in names)}
+        rest = {key: value for key, value in params.items() if key != "of"}
+        return {**rest, "members": tuple(built[name] for name in names)}
     return params
