@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mercurios.commands import lake as lake_commands
+from mercurios.commands import model as model_commands
 from mercurios.commands import quarantine as quarantine_commands
 from mercurios.commands import release as release_commands
 from mercurios.commands import snowflake as snowflake_commands
@@ -29,6 +30,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.add_typer(release_commands.app, name="release")
 app.add_typer(lake_commands.app, name="lake")
+app.add_typer(model_commands.app, name="model")
 app.add_typer(snowflake_commands.app, name="snowflake")
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Whose data.")]

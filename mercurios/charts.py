@@ -108,6 +108,26 @@ def metric_chart(rows: pl.DataFrame, labels: Labels, *, x: str, y: str, color: s
     return chart
 
 
+def dot_chart(rows: pl.DataFrame, labels: Labels, *, x: str, y: str, color: str) -> "alt.Chart":
+    """Several values of one name beside one another: a row of dots per name, in the order of the rows.
+
+    rows: columns x (a number), y (the names) and color (what a dot is).
+    """
+    import altair as alt
+
+    names = rows[y].unique(maintain_order=True).to_list()
+    kinds = rows[color].unique(maintain_order=True).to_list()
+    dots = alt.Chart(rows).mark_circle(size=110, opacity=0.9)
+    encoded = dots.encode(
+        alt.X(f"{x}:Q", title=labels.unit or None, scale=alt.Scale(zero=False)),
+        alt.Y(f"{y}:N", title=None, sort=names, axis=alt.Axis(grid=True)),
+        alt.Color(f"{color}:N", title=None, sort=kinds),
+        tooltip=[f"{y}:N", f"{color}:N", f"{x}:Q"],
+    )
+    chart: alt.Chart = _styled(encoded, labels, height=34 * max(len(names), 1))
+    return chart
+
+
 def draw_in_notebook() -> None:
     """Show charts in notebooks as pictures: they need no network and stay visible in an exported page."""
     import altair as alt

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
     keep_releases: int = Field(default=30, ge=1, description="how many of the newest releases are always kept")
     keep_days: int = Field(default=90, ge=0, description="for how many days every release is kept")
+    forecast_workers: str = Field(
+        default="1",
+        pattern="^([1-9][0-9]*|all|ray)$",
+        description="processes that fit statistical forecasts: a number, all, or ray (where RAY_ADDRESS says)",
+    )
     sandbox_port: int = Field(
         default=8765, description="first port of the ProHandel stand-in; merchants take the next ones"
     )

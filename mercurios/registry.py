@@ -15,7 +15,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+WITHDRAWN = "rolled_back"
+ROLLED_BACK_TO = "rolled_back_to"
+"""Tags of a version that was rolled back: why, and to which version."""
 _REASON = "promotion"
+_HISTORY = "champions"
+_REMEMBERED = 500  # champions; MLflow's tags hold 5,000 characters
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,71 @@ class Registry:
         self._client.set_registered_model_alias(version.name, alias, str(version.version))
         self._client.set_model_version_tag(version.name, str(version.version), _REASON, reason)
         self._client.update_model_version(version.name, str(version.version), description=f"{alias}: {reason}")
+        if alias == CHAMPION:
+            self._remember(version)
         return self._read(self._client.get_model_version(version.name, str(version.version)))
 
     def retire(self, name: str, alias: str) -> None:
         """Take the alias away from whatever version of `name` has it."""
         if self.find(name, alias) is not None:
             self._client.delete_registered_model_alias(name, alias)
+
+    def roll_back(self, name: str, to: int | None, reason: str) -> ModelVersion:
+        """Give the alias champion back to a version that had it, and write why at both.
+
+        to: the version; without, the last champion before this one that was not rolled back itself.
+        Raises NoChampion, or ModelError naming the versions that can be gone back to.
+        """
+        now, target = self.champion(name), self.former(name, to)
+        for tag, value in ((WITHDRAWN, reason), (ROLLED_BACK_TO, str(target.version))):
+            self._client.set_model_version_tag(name, str(now.version), tag, value)
+            if tag in target.tags:
+                self._client.delete_model_version_tag(name, str(target.version), tag)
+        return self.promote(target, CHAMPION, f"rolled back from version {now.version}: {reason}")
+
+    def former(self, name: str, wanted: int | None = None) -> ModelVersion:
+        """The version that `roll_back` would go back to; raises as it does."""
+        now = self.champion(name)
+        past = tuple(dict.fromkeys(number for number in reversed(self.history(name)) if number != now.version))
+        for number in past if wanted is None else {wanted}.intersection(past):
+            version = self.version(name, number)
+            if version is not None and (wanted is not None or WITHDRAWN not in version.tags):
+                return version
+        asked = "one before it that was not rolled back" if wanted is None else f"version {wanted}"
+        raise ModelError(
+            f"{name}: version {now.version} is champion, there is no going back to {asked}; "
+            f"former champions are {', '.join(map(str, past)) or 'none'}, name one with --to"
+        )
+
+    def history(self, name: str) -> tuple[int, ...]:
+        """Versions that have been champion, oldest first; one that came back stands there twice."""
+        tags = self._client.get_registered_model(name).tags
+        return tuple(int(number) for number in tags.get(_HISTORY, "").split())
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        """Every version of that name, oldest first."""
+        return self._chosen(name, lambda version: True)
+
+    def withdrawn(self, name: str) -> tuple[ModelVersion, ...]:
+        """The versions that were rolled back, oldest first."""
+        return self._chosen(name, lambda version: WITHDRAWN in version.tags)
+
+    def version(self, name: str, number: int) -> ModelVersion | None:
+        """One version, or None when it is not there any more."""
+        try:
+            return self._read(self._client.get_model_version(name, str(number)))
+        except _mlflow().exceptions.MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise ModelError(f"MLflow could not tell version {number} of {name!r}: {error.message}") from error
+
+    def read(self, version: ModelVersion, name: str) -> bytes:
+        """One of the files the version was registered with; raises ModelError when it is not there."""
+        with self._files(version) as folder:
+            found = next(folder.glob(f"data/*/{name}"), None)
+            if found is None:
+                raise ModelError(f"{version.name} version {version.version} holds no {name}; choose another version")
+            return found.read_bytes()
 
     def champion(self, name: str) -> ModelVersion:
         """The champion of that name; raises NoChampion."""
@@ -130,14 +194,29 @@ class Registry:
 
     def load(self, version: ModelVersion) -> "Predictor":
         """Load a version ready to predict; raises ModelError when its files are gone."""
-        mlflow = _mlflow()
+        with self._files(version) as folder:
+            return Predictor(_mlflow().pyfunc.load_model(str(folder)))
+
+    @contextmanager
+    def _files(self, version: ModelVersion) -> Iterator[Path]:
         source = self._client.get_model_version(version.name, str(version.version)).source or ""
         with tempfile.TemporaryDirectory(prefix="mercurios-model-") as folder:
             try:
                 path = self._client.download_artifacts(version.run_id, source.rpartition("/")[2], folder)
-            except (mlflow.exceptions.MlflowException, OSError) as error:
+            except (_mlflow().exceptions.MlflowException, OSError) as error:
                 raise ModelError(f"{version.name} version {version.version}: its files are gone; retrain") from error
-            return Predictor(mlflow.pyfunc.load_model(path))
+            yield Path(path)
+
+    def _chosen(self, name: str, wanted: Callable[["MlflowVersion"], bool]) -> tuple[ModelVersion, ...]:
+        found = self._client.search_model_versions(f"name = '{_quoted(name)}'")
+        numbers = sorted(int(version.version) for version in found if wanted(version))
+        return tuple(self._read(self._client.get_model_version(name, str(number))) for number in numbers)
+
+    def _remember(self, version: ModelVersion) -> None:
+        known = self.history(version.name)
+        if known[-1:] != (version.version,):
+            told = " ".join(map(str, (*known, version.version)[-_REMEMBERED:]))
+            self._client.set_registered_model_tag(version.name, _HISTORY, told)
 
     def _experiment(self, name: str) -> str:
         known = self._client.get_experiment_by_name(name)

@@ -24,6 +24,7 @@ from mercurios.tenancy import FilesSource, Tenant, TenantDirectory
 
 if TYPE_CHECKING:
     from mercurios.answers import Answer
+    from mercurios.forecasting.engine import Workers
     from mercurios.jobs.status import Status
     from mercurios.lake import Expiry, Lake
     from mercurios.registry import Registry
@@ -150,6 +151,13 @@ def open_registry(settings: Settings | None = None) -> "Registry":
     from mercurios.registry import Registry
 
     return Registry.open((settings or Settings()).mlflow_url)
+
+
+def forecast_workers(settings: Settings | None = None) -> "Workers":
+    """Where statistical forecasts are fitted."""
+    from mercurios.forecasting.engine import Workers
+
+    return Workers.parse((settings or Settings()).forecast_workers)
 
 
 def embedder(settings: Settings | None = None) -> "Embedder":

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mercurios.charts import Labels, backtest_chart, forecast_chart, metric_chart, to_png
+from mercurios.charts import Labels, backtest_chart, dot_chart, forecast_chart, metric_chart, to_png
 
 DAYS = [date(2024, 1, 1) + timedelta(days=day) for day in range(7)]
 PAST = pl.DataFrame({"ds": DAYS, "y": [10.0, 12, 9, 11, 15, 20, 4]})
@@ -49,6 +49,12 @@ def test_a_backtest_sorts_the_best_first() -> None:
     for lower, order in ((True, "ascending"), (False, "descending")):
         spec = backtest_chart(scores, Labels("WAPE"), baseline="SeasonalNaive", lower_is_better=lower).to_dict()
         assert spec["layer"][0]["encoding"]["y"]["sort"]["order"] == order
+
+
+def test_dots_keep_the_order_of_names_and_kinds() -> None:
+    rows = pl.DataFrame({"level": ["z", "z", "a", "a"], "wape": [0.8, 0.6, 0.3, 0.2], "method": ["naive", "best"] * 2})
+    spec = dot_chart(rows, Labels("Error"), x="wape", y="level", color="method").to_dict()
+    assert (spec["encoding"]["y"]["sort"], spec["encoding"]["color"]["sort"]) == (["z", "a"], ["naive", "best"])
 
 
 @pytest.mark.parametrize(

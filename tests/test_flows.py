@@ -9,10 +9,11 @@ import pytest
 
 from mercurios import wiring
 from mercurios.config import ROOT, Settings, child_environment
+from mercurios.jobs.keep_forecasts import KEPT_FORECASTS
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
 
-KINDS = {"forecast.branch", "forecast.category", "recommender"}
+KINDS = {"forecast.total", "forecast.department", "forecast.branch", "forecast.category", "recommender"}
 
 
 def test_extracted_is_loaded_and_quarantined_on_every_table(world: World) -> None:
@@ -60,11 +61,21 @@ def test_champions_are_registered_and_beat_their_baselines(world: World) -> None
     for report in world.report.retrain:
         names = {version.name for version in wiring.open_registry().champions(report.tenant_id)}
         assert names == {f"{report.tenant_id}.{kind}" for kind in KINDS}
-        assert {score.level for score in report.forecast} == {"branch", "category"}
+        assert {score.level for score in report.forecast} == {"total", "department", "branch", "category"}
         for score in report.forecast:
             assert score.wape < score.baseline_wape
             assert score.model != score.baseline
         assert report.recommender
+
+
+def test_what_is_served_is_kept_to_be_scored(world: World) -> None:
+    with wiring.open_warehouse() as warehouse:
+        for report in world.report.retrain:
+            kept = pl.DataFrame(warehouse.rows(KEPT_FORECASTS, report.tenant_id))
+            served = pl.DataFrame(report.tables["forecasts"])
+            key = ["level", "key", "ds", "mean"]
+            assert kept.height == report.kept.num_rows > 0
+            assert kept.filter(role="champion").select(key).sort(key).equals(served.select(key).sort(key))
 
 
 def test_the_standard_questions_are_answered_or_refused(world: World) -> None:

@@ -19,7 +19,7 @@ from mercurios.errors import ConfigError, ModelError, NoChampion
 from mercurios.recommendation import Purchases, ServedRecommender
 from mercurios.recommendation.frequency import GlobalTop
 from mercurios.recommendation.served import LOADER
-from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, SavedModel
+from mercurios.registry import CHALLENGER, CHAMPION, ROLLED_BACK_TO, WITHDRAWN, ModelVersion, Registry, SavedModel
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,49 @@ def test_a_promotion_moves_the_alias_and_says_why(registry: Registry, tmp_path: 
     registry.retire("moves.recommender", CHALLENGER)
     registry.retire("moves.recommender", CHALLENGER)
     assert registry.find("moves.recommender", CHALLENGER) is None
+
+
+def test_former_champions_are_remembered_and_can_come_back(registry: Registry, tmp_path: Path) -> None:
+    name, articles = "back.recommender", (5, 6, 7)
+    versions = [register(registry, "back", save_top(tmp_path / str(article), article), 0.1) for article in articles]
+    other = register(registry, "other", save_top(tmp_path / "other", 9), 0.1)
+    registry.promote(other, CHAMPION, "first")
+    for version in versions:
+        registry.promote(version, CHAMPION, "better")
+    registry.promote(versions[2], CHAMPION, "again")
+    assert registry.history(name) == (1, 2, 3), "who stays is told once"
+    back = registry.roll_back(name, None, "3 was too high")
+    assert (back.version, back.aliases, back.reason) == (2, (CHAMPION,), "rolled back from version 3: 3 was too high")
+    withdrawn = registry.versions(name)[2]
+    assert (withdrawn.tags[WITHDRAWN], withdrawn.tags[ROLLED_BACK_TO], withdrawn.aliases) == ("3 was too high", "2", ())
+    assert registry.roll_back(name, None, "neither").version == 1, "not 3, which was rolled back"
+    again = registry.roll_back(name, 3, "it was the data")
+    assert (again.version, WITHDRAWN in again.tags) == (3, False)
+    assert registry.history(name) == (1, 2, 3, 2, 1, 3)
+    assert registry.champion("other.recommender").version == 1
+    assert registry.history("other.recommender") == (1,)
+
+
+def test_there_is_no_going_back_to_who_was_no_champion(registry: Registry, tmp_path: Path) -> None:
+    name, only = "young.recommender", register(registry, "young", save_top(tmp_path / "only", 5), 0.1)
+    with pytest.raises(NoChampion):
+        registry.roll_back(name, None, "")
+    registry.promote(only, CHAMPION, "first")
+    never = register(registry, "young", save_top(tmp_path / "never", 6), 0.1)
+    for to in (None, never.version, only.version, 99):
+        with pytest.raises(ModelError, match=r"version 1 is champion.*former champions are none"):
+            registry.roll_back(name, to, "")
+    assert registry.champion(name).version == 1
+    assert WITHDRAWN not in registry.champion(name).tags
+
+
+def test_a_file_of_a_version_is_read_as_it_was_kept(registry: Registry, tmp_path: Path) -> None:
+    model = save_top(tmp_path / "model", 5)
+    (model.folder / "published.parquet").write_bytes(b"rows")
+    version = register(registry, "reads", model, 0.1)
+    assert registry.read(version, "published.parquet") == b"rows"
+    with pytest.raises(ModelError, match=r"reads\.recommender version 1 holds no other\.parquet"):
+        registry.read(version, "other.parquet")
 
 
 def test_without_a_champion_it_says_what_to_run(registry: Registry, tmp_path: Path) -> None:

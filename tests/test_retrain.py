@@ -15,8 +15,10 @@ from polars.testing import assert_frame_equal
 
 from mercurios.errors import ConfigError, ModelError
 from mercurios.forecasting import ForecastSpec
-from mercurios.jobs.retrain import RetrainReport, Specs, retrain
-from mercurios.jobs.retrain.promotion import INCUMBENT, Contest, find_incumbent, judge, with_incumbent
+from mercurios.forecasting.gate import Check, Decision, GateRules
+from mercurios.jobs.retrain import KEPT, RetrainReport, Specs, retrain
+from mercurios.jobs.retrain.desk import Desk
+from mercurios.jobs.retrain.promotion import INCUMBENT, Contest, find_incumbent, gated, judge, with_incumbent
 from mercurios.lake import Release
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import CHALLENGER, CHAMPION, Registry
@@ -84,7 +86,9 @@ def session(tenant: str, sales: pl.DataFrame, receipts: pl.DataFrame, release: R
     connection = duckdb.connect()
     connection.execute("create schema marts")
     who = pl.DataFrame({"currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
-    for name, rows in (("mart_sales_daily", sales), ("fct_sale_lines", receipts), ("dim_tenants", who)):
+    dates = pl.DataFrame({"day": [date(2024, 5, 1), date(2024, 5, 2)], "holiday": ["Tag der Arbeit", None]})
+    tables = {"mart_sales_daily": sales, "fct_sale_lines": receipts, "dim_tenants": who, "dim_dates": dates}
+    for name, rows in tables.items():
         connection.register("incoming", rows.to_arrow())
         connection.execute(f"create table marts.{name} as from incoming")
         connection.unregister("incoming")
@@ -92,8 +96,13 @@ def session(tenant: str, sales: pl.DataFrame, receipts: pl.DataFrame, release: R
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    return Registry.open(f"sqlite:///{tmp_path_factory.mktemp('mlruns')}/mlflow.db")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlruns")
+
+
+@pytest.fixture(scope="module")
+def registry(folder: Path) -> Registry:
+    return Registry.open(f"sqlite:///{folder}/mlflow.db")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,11 @@ def frame(table: pa.Table) -> pl.DataFrame:
     rows = pl.from_arrow(table)
     assert isinstance(rows, pl.DataFrame)
     return rows
+
+
+def test_the_tenants_holidays_are_at_hand(registry: Registry) -> None:
+    desk = Desk.open(session("north", daily(1, 1.0), lines(1, 1000)), registry, AS_OF)
+    assert desk.holidays.rows() == [(date(2024, 5, 1), "Tag der Arbeit")]
 
 
 @pytest.mark.parametrize("tenant", ["north", "south"])
@@ -276,6 +290,110 @@ def test_a_champion_this_version_cannot_build_does_not_stop_anything(registry: R
     assert registry.find("forgotten.forecast.branch", CHAMPION) is not None
 
 
+@pytest.mark.parametrize("tenant", ["north", "south"])
+def test_what_is_kept_is_what_is_served_and_names_release_and_version(
+    reports: Mapping[str, RetrainReport], tenant: str
+) -> None:
+    report = reports[tenant]
+    assert report.kept.schema.equals(KEPT)
+    kept, served = frame(report.kept), frame(report.tables["forecasts"])
+    assert set(kept["release"]) == {"r000003"}
+    champions = kept.filter(pl.col("role") == CHAMPION).select(served.columns)
+    assert_frame_equal(champions, served, check_row_order=False, check_exact=True)
+    assert kept.select("tenant_id", "level", "key", "ds", "role").is_unique().all()
+
+
+def branch_only(*names: str, gate: GateRules | None = None) -> Specs:
+    """The branches in four windows, by some of the methods."""
+    level = SPECS.forecast.levels["branch"]
+    chosen = {name: level.candidates[name] for name in names}
+    levels = {"branch": level.model_copy(update={"folds": 4, "candidates": chosen})}
+    return replace(SPECS, forecast=SPECS.forecast.model_copy(update={"levels": levels}), gate=gate or GateRules())
+
+
+class TestGate:
+    """A merchant whose champion is the seasonal naive, and a challenger that is truly better."""
+
+    OLD, NEW = ("SeasonalNaive", "RecentMean"), ("SeasonalNaive", "RecentMean", "AutoETS")
+    NOBODY = lines(1, 1000).clear()
+
+    def shop(self, tenant: str, release: Release = RELEASE) -> Session:
+        return session(tenant, daily(1, 1.0), self.NOBODY, release)
+
+    def test_a_better_one_passes_and_its_reasons_are_kept_with_it(self, registry: Registry) -> None:
+        first = retrain(self.shop("passes"), registry, as_of=AS_OF, specs=branch_only(*self.OLD))
+        assert first.forecast[0].model == "SeasonalNaive"
+        second = retrain(self.shop("passes"), registry, as_of=AS_OF, specs=branch_only(*self.NEW))
+        champion = registry.champion("passes.forecast.branch")
+        assert second.forecast[0].model == "AutoETS"
+        assert "passed all 16 checks of the gate" in champion.reason
+        told = champion.tags["gate"].splitlines()
+        assert len(told) == 16
+        assert all(line.startswith("passed ") for line in told)
+        assert registry.history("passes.forecast.branch") == (1, 3), "2 was the challenger of the first night"
+
+    def test_a_refused_one_is_kept_beside_the_champion(self, registry: Registry) -> None:
+        shop = self.shop("refused")
+        retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.OLD))
+        report = retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW, gate=GateRules(margin=0.9)))
+        champion = registry.champion("refused.forecast.branch")
+        challenger = registry.find("refused.forecast.branch", CHALLENGER)
+        assert challenger is not None
+        assert "SeasonalNaive (WAPE 0.0841) keeps its place: AutoETS (WAPE 0.0583) did not pass" in champion.reason
+        assert "better than the champion: WAPE 0.0583 against 0.0841 of SeasonalNaive" in challenger.reason
+        assert "FAILED better than the champion" in challenger.tags["gate"]
+        assert "gate" not in champion.tags
+        assert champion.tags["data_digest"] == challenger.tags["data_digest"]
+        kept, served = frame(report.kept), frame(report.tables["forecasts"])
+        beside = kept.filter(role=CHALLENGER)
+        assert set(served["model_version"]) == {str(champion.version)}, "a reader sees the champion only"
+        assert set(beside["model_version"]) == {str(challenger.version)}
+        assert set(beside.filter(pl.col("key") != "9")["model"]) == {"AutoETS"}
+        told = registry.load(challenger).predict(pl.DataFrame({"horizon": [7]}))
+        assert_frame_equal(told.select("mean"), beside.sort("key", "ds").select("mean"), check_exact=True)
+
+    def test_nobody_new_is_promoted_on_an_old_release_and_forecasts_go_on(self, registry: Registry) -> None:
+        old = replace(RELEASE, as_of=AS_OF - timedelta(days=10))
+        first = retrain(self.shop("stale", old), registry, as_of=AS_OF, specs=branch_only(*self.NEW))
+        assert (first.forecast[0].model, first.tables["forecasts"].num_rows) == ("SeasonalNaive", 21)
+        assert "predicts as the baseline: AutoETS" in first.forecast[0].reason
+        assert "fresh data: release r000003 is 10.0 days old, 3 are allowed" in first.forecast[0].reason
+
+    def test_a_method_that_was_rolled_back_does_not_come_back_by_itself(self, registry: Registry) -> None:
+        name, shop = "withdrawn.forecast.branch", self.shop("withdrawn")
+        retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.OLD))
+        assert retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW)).forecast[0].model == "AutoETS"
+        registry.roll_back(name, None, "far too low on Mondays")
+        night = retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW))
+        assert night.forecast[0].model == "SeasonalNaive"
+        assert "version 3 of this method was rolled back: far too low on Mondays" in night.forecast[0].reason
+        registry.roll_back(name, 3, "it was the data after all")
+        assert retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW)).forecast[0].model == "AutoETS"
+
+    def test_a_method_is_not_to_blame_where_an_older_night_of_it_took_its_place(self, registry: Registry) -> None:
+        name, shop = "blameless.forecast.branch", self.shop("blameless")
+        for _ in range(2):
+            retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW))
+        registry.roll_back(name, None, "the data of that night were wrong")
+        retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.OLD))
+        naive = registry.find(name, CHALLENGER)
+        assert naive is not None
+        registry.promote(naive, CHAMPION, "by hand")
+        assert retrain(shop, registry, as_of=AS_OF, specs=branch_only(*self.NEW)).forecast[0].model == "AutoETS"
+
+    def test_the_run_tells_the_checks_and_how_sure_the_scores_are(self, registry: Registry, folder: Path) -> None:
+        retrain(self.shop("told"), registry, as_of=AS_OF, specs=branch_only(*self.NEW))
+        made = next(folder.glob(f"artifacts/*/{registry.champion('told.forecast.branch').run_id}/artifacts"))
+        tables = [json.loads((made / f"{name}.json").read_text()) for name in ("gate", "backtest")]
+        checks, scores = (pl.DataFrame(table["data"], schema=table["columns"], orient="row") for table in tables)
+        assert set(checks["contender"]) == {"AutoETS"}
+        assert checks["passed"].all()
+        assert "better than the baseline" in checks["name"].to_list()
+        p_values = dict(scores.select("name", "p_value").rows())
+        assert p_values["SeasonalNaive"] == 1.0
+        assert p_values["AutoETS"] < 0.05 < p_values["RecentMean"]
+
+
 class TestPromotion:
     def test_the_first_one_wins_when_it_beats_the_baseline(self) -> None:
         verdict = judge({"Naive": 0.8, "ETS": 0.6}, Contest("WAPE", "Naive"))
@@ -300,6 +418,22 @@ class TestPromotion:
         verdict = judge({"Naive": 0.8, "ETS": 0.7, INCUMBENT: 0.6}, Contest("WAPE", "Naive", INCUMBENT))
         assert (verdict.champion, verdict.challenger) == (INCUMBENT, "ETS")
 
+    @pytest.mark.parametrize(("incumbent", "champion"), [("Theta", "Theta"), (None, "Naive"), ("Naive", "Naive")])
+    def test_the_gate_has_the_last_word(self, incumbent: str | None, champion: str) -> None:
+        values, contest = {"Naive": 0.8, "Theta": 0.7, "ETS": 0.6}, Contest("WAPE", "Naive", incumbent)
+        verdict = judge(values, contest)
+        passed, failed = Check("fresh data", True, "new"), Check("no leakage", False, "forecasts move")
+        assert gated(verdict, Decision(True, (passed,)), values, contest).champion == "ETS"
+        refused = gated(verdict, Decision(False, (passed, failed)), values, contest)
+        assert (refused.champion, refused.challenger) == (champion, "ETS")
+        assert "ETS (WAPE 0.6000) did not pass the gate: no leakage: forecasts move" in refused.reason
+        assert "fresh data" not in refused.reason
+
+    def test_a_champion_that_is_worse_than_the_baseline_does_not_stay_by_refusal(self) -> None:
+        values, contest = {"Naive": 0.8, "ETS": 0.6, INCUMBENT: 0.9}, Contest("WAPE", "Naive", INCUMBENT)
+        refused = gated(judge(values, contest), Decision(False, ()), values, contest)
+        assert (refused.champion, refused.challenger) == ("Naive", "ETS")
+
     def test_in_a_draw_the_champion_stays(self) -> None:
         verdict = judge({"Naive": 0.8, "ETS": 0.6, INCUMBENT: 0.6}, Contest("WAPE", "Naive", INCUMBENT))
         assert verdict.champion == INCUMBENT
@@ -323,7 +457,7 @@ class TestPromotion:
 
 class TestSpecs:
     def test_the_shipped_ones_are_read(self) -> None:
-        assert list(Specs.load().forecast.levels) == ["category", "branch"]
+        assert list(Specs.load().forecast.levels) == ["category", "total", "department", "branch"]
 
     def test_a_folder_without_them_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"forecast\.yaml, there is none"):
@@ -332,5 +466,5 @@ class TestSpecs:
     def test_a_level_nobody_knows_how_to_read_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "forecast.yaml").write_text(FORECAST.replace("branch:", "colour:"))
         (tmp_path / "recommender.yaml").write_text(RECOMMENDER)
-        with pytest.raises(ConfigError, match=r"level colour; known are category, branch"):
+        with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, branch"):
             Specs.load(tmp_path)

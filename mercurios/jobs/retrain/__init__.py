@@ -8,37 +8,40 @@ The tenant is the session's. The same release, specification and registry give t
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import structlog
 
 from mercurios.config import ROOT
 from mercurios.errors import ConfigError, SeriesTooShort, TooFewPurchases
 from mercurios.forecasting import ForecastSpec
+from mercurios.forecasting.gate import GateRules
 from mercurios.jobs.retrain.desk import Desk
 from mercurios.jobs.retrain.levels import SALES, LevelResult, retrain_level
 from mercurios.jobs.retrain.recommender import KIND, RecommenderResult, retrain_recommender
-from mercurios.jobs.retrain.report import LevelScore, RecommenderScore, RetrainReport
+from mercurios.jobs.retrain.report import KEPT, LevelScore, RecommenderScore, RetrainReport
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import Registry
 from mercurios.serving import Session
 from mercurios.tables import PREDICTIONS, TABLES
 
-__all__ = ["LevelScore", "RecommenderScore", "RetrainReport", "Specs", "retrain"]
+__all__ = ["KEPT", "LevelScore", "RecommenderScore", "RetrainReport", "Specs", "retrain"]
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Specs:
-    """What is trained, by which candidates, and how they are judged."""
+    """What is trained, by which candidates, and how they are judged; `gate` is asked of forecasts only."""
 
     forecast: ForecastSpec
     recommender: RecommenderSpec
+    gate: GateRules = field(default_factory=GateRules)
 
     @classmethod
     def load(cls, folder: Path = ROOT / "models") -> "Specs":
@@ -75,6 +78,7 @@ def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Spe
         recommender=recommender.score if recommender else None,
         skipped=skipped,
         tables=tables,
+        kept=_kept(desk, levels),
         forecast_png=levels[-1].png if levels else b"",
         seconds=time.perf_counter() - started,
     )
@@ -91,10 +95,19 @@ def _train(desk: Desk, specs: Specs) -> tuple[list[LevelResult], RecommenderResu
         skipped[KIND] = str(error)
     for level, spec in specs.forecast.levels.items():
         try:
-            levels.append(retrain_level(desk, level, spec))
+            levels.append(retrain_level(desk, level, spec, specs.gate))
         except SeriesTooShort as error:
             skipped[f"forecast.{level}"] = str(error)
     return levels, recommender, skipped
+
+
+def _kept(desk: Desk, levels: Sequence[LevelResult]) -> pa.Table:
+    if not levels:
+        return KEPT.empty_table()
+    rows = pl.concat([level.kept for level in levels], how="diagonal").with_columns(
+        tenant_id=pl.lit(desk.session.tenant_id), release=pl.lit(desk.session.release.id)
+    )
+    return rows.select(KEPT.names).to_arrow().cast(KEPT)
 
 
 def _log(report: RetrainReport) -> None:

@@ -3,8 +3,9 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -13,13 +14,24 @@ import polars as pl
 import pyarrow as pa
 
 from mercurios.errors import ModelError
+from mercurios.forecasting.evidence import TrainingData, digest
 from mercurios.jobs.expire import RELEASE
 from mercurios.jobs.retrain.promotion import Verdict
 from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, Run, SavedModel
 from mercurios.serving import Session
 from mercurios.tables import TABLES
 
+CANDIDATE = "candidate"
+"""The tag of a version that holds its method."""
+PUBLISHED = "published.parquet"
+"""The file of a version that holds what it predicted."""
+_HOLIDAYS = "select day as ds, holiday as name from marts.dim_dates where holiday is not null order by day"
 _TENANT = "select currency, time_zone, locale from marts.dim_tenants"
+
+
+def plain(candidate: Mapping[str, Any]) -> str:
+    """A method as the tag CANDIDATE tells it."""
+    return json.dumps(candidate, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,25 @@ class Record:
 
 @dataclass(frozen=True)
 class Entry:
-    """A fitted model on its way into the registry; `candidate` is its method as plain data."""
+    """A fitted model on its way into the registry; `candidate` is its method as plain data.
+
+    rows: what it predicts, without tenant and version, in the columns of the published table; a version keeps them, so
+    that they can be published again without fitting anything.
+    """
 
     save: Callable[[Path], None]
     loader: str
     candidate: Mapping[str, Any]
+    rows: pl.DataFrame
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The versions of one run."""
+
+    champion: ModelVersion
+    challenger: ModelVersion | None
 
 
 @dataclass(frozen=True)
@@ -68,16 +94,21 @@ class Desk:
         assert isinstance(rows, pl.DataFrame)
         return rows
 
+    @cached_property
+    def holidays(self) -> pl.DataFrame:
+        """Public holidays where the tenant is, past and to come: ds, name."""
+        return self.frame(_HOLIDAYS)
+
     def shaped(self, table: str, rows: pl.DataFrame) -> pa.Table:
         """Rows with the tenant, in the columns and types of a published table."""
         schema = TABLES[table].schema
         owned = rows.with_columns(tenant_id=pl.lit(self.session.tenant_id))
         return owned.select(schema.names).to_arrow().cast(schema)
 
-    def record(self, kind: str, record: Record, verdict: Verdict, entry: Callable[[str], Entry]) -> ModelVersion:
+    def record(self, kind: str, record: Record, verdict: Verdict, entry: Callable[[str], Entry]) -> Registered:
         """Log one run with its champion, and its challenger if there is one, and give the aliases away.
 
-        entry: makes the fitted model of a contender by name. Returns the champion's version.
+        entry: makes the fitted model of a contender by name.
         """
         with self.registry.run(self.session.tenant_id, kind, params=record.params, tags=self._tags()) as run:
             run.log_metrics(record.metrics)
@@ -92,16 +123,22 @@ class Desk:
         if challenger is None:
             self.registry.retire(champion.name, CHALLENGER)
         else:
-            self.registry.promote(challenger, CHALLENGER, verdict.challenger_reason)
-        return self.registry.promote(champion, CHAMPION, verdict.reason)
+            challenger = self.registry.promote(challenger, CHALLENGER, verdict.challenger_reason)
+        return Registered(self.registry.promote(champion, CHAMPION, verdict.reason), challenger)
 
     def _register(self, run: Run, entry: Entry, *, place: str) -> ModelVersion:
         with tempfile.TemporaryDirectory(prefix="mercurios-fitted-") as folder:
             files = Path(folder, "files")
             files.mkdir()
             entry.save(files)
-            tags = {"candidate": json.dumps(entry.candidate, sort_keys=True), **self._tags()}
+            entry.rows.write_parquet(files / PUBLISHED)
+            tags = {CANDIDATE: plain(entry.candidate), **entry.tags, **self._tags()}
             return run.register(SavedModel(files, entry.loader), tags=tags, place=place)
+
+    def training_data(self, rows: pl.DataFrame) -> TrainingData:
+        """Rows of this tenant and release, as they are named when models are compared."""
+        tenant_id, release = self.session.tenant_id, self.session.release
+        return TrainingData(tenant_id, release.id, release.as_of, digest(rows, tenant_id=tenant_id, release=release.id))
 
     def _tags(self) -> dict[str, str]:
         return {RELEASE: self.session.release.id, "as_of": self.as_of.isoformat()}

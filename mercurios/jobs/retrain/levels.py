@@ -1,32 +1,35 @@
 """Retrain one forecast level of one tenant."""
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
 
 from mercurios import charts
-from mercurios.forecasting import (
-    Backtest,
-    FittedLevel,
-    LevelSpec,
-    Split,
-    backtest,
-    fit_part,
-    score_windows,
-    split_series,
-)
+from mercurios.forecasting import LevelSpec, backtest, score_windows
 from mercurios.forecasting.candidates import build, describe
-from mercurios.forecasting.fitted import LOADER
+from mercurios.forecasting.gate import Decision, GateRules, decide
 from mercurios.jobs.retrain.desk import Desk, Entry, Record
-from mercurios.jobs.retrain.promotion import Contest, Verdict, find_incumbent, judge, with_incumbent
+from mercurios.jobs.retrain.promotion import Contest, Verdict, find_incumbent, gated, judge, with_incumbent
 from mercurios.jobs.retrain.report import LevelScore
+from mercurios.jobs.retrain.trial import Trial, split_sales
 from mercurios.progress import track
-from mercurios.registry import ModelVersion
+from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion
 
+GATE = "gate"
+"""Tag of a version and table of a run: what the gate said, a line per check."""
 SALES: Mapping[str, str] = {
+    "total": (
+        "select 'total' as key, sold_on, cast(sum(revenue) as double) as revenue"
+        " from marts.mart_sales_daily group by sold_on"
+    ),
+    "department": (
+        "select department as key, sold_on, cast(sum(revenue) as double) as revenue"
+        " from marts.mart_sales_daily group by department, sold_on"
+    ),
     "category": (
         "select category as key, sold_on, cast(sum(revenue) as double) as revenue"
         " from marts.mart_sales_daily group by category, sold_on"
@@ -41,77 +44,90 @@ _SHOWN_DAYS = 126
 
 @dataclass(frozen=True)
 class LevelResult:
-    """Score, rows of the table `forecasts` without the tenant, and a chart of the series that sells most."""
+    """Score, rows of the table `forecasts` without the tenant, and a chart of the series that sells most.
+
+    kept: the same rows with their `role`, and those of the challenger.
+    """
 
     score: LevelScore
     rows: pl.DataFrame
+    kept: pl.DataFrame
     png: bytes
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """A level that was put to the test."""
-
-    level: str
-    spec: LevelSpec
-    split: Split
-    modelled: Backtest
-    tail: Backtest
-    verdict: Verdict
-
-    def fit(self, name: str) -> FittedLevel:
-        """The level forecast by one contender, its tail by the tail's method."""
-        modelled = fit_part(self.split.modelled, self.modelled, name)
-        if self.split.tail.rows.is_empty():
-            return FittedLevel((modelled,))
-        # The tail has intervals from its own errors; where it had no past to err in, it borrows the others'.
-        return FittedLevel((modelled, fit_part(self.split.tail, self.tail, self.spec.tail, fallback=modelled.bands)))
-
-    def entry(self, name: str) -> Entry:
-        """One contender, fitted, for the registry."""
-        return Entry(self.fit(name).save, LOADER, describe(self.modelled.candidates[name]))
-
-
-def retrain_level(desk: Desk, level: str, spec: LevelSpec) -> LevelResult:
-    """Backtest every candidate, promote the best, forecast with it.
+def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules) -> LevelResult:
+    """Backtest every candidate, put who is new at the top to the gate, forecast with the champion.
 
     Raises SeriesTooShort when no series of the level has history enough.
     """
     started = time.perf_counter()
-    split = split_series(desk.frame(SALES[level]), spec.rules, until=desk.until)
+    sales = desk.frame(SALES[level])
+    split = split_sales(sales, spec, desk)
     kind = f"forecast.{level}"
     known = find_incumbent(desk.registry, f"{desk.session.tenant_id}.{kind}", build)
     contenders, incumbent = with_incumbent(spec.candidates, known)
     with track(f"retrain {desk.session.tenant_id} {kind}", unit="models", total=len(contenders) + 1) as advance:
-        modelled = backtest(split.modelled, contenders, horizon=spec.horizon, folds=spec.folds, on_done=advance)
+        modelled = backtest(split.modelled, contenders, spec.windows, on_done=advance)
         tail_method = {spec.tail: spec.candidates[spec.tail]}
-        tail = score_windows(split.tail, tail_method, horizon=spec.horizon, folds=spec.folds)
-        wapes = {score.name: score.wape for score in modelled.scores}
-        trial = _Trial(level, spec, split, modelled, tail, judge(wapes, Contest("WAPE", spec.baseline, incumbent)))
-        forecast = trial.fit(trial.verdict.champion).forecast(spec.horizon)
-        png = _drawn(desk, trial, forecast)
+        tail = score_windows(split.tail, tail_method, spec.windows)
+        trial = Trial(desk, level, spec, sales, split, modelled, tail)
+        outcome = _judged(trial, Contest("WAPE", spec.baseline, incumbent), rules)
+        png = _drawn(desk, trial, outcome)
         seconds = time.perf_counter() - started
-        version = desk.record(kind, _record(desk, trial, png, seconds), trial.verdict, trial.entry)
+        registered = desk.record(
+            kind, _record(desk, trial, outcome, png, seconds), outcome.verdict, _entry(trial, outcome)
+        )
         advance(1)
-    return LevelResult(_score(trial, version, seconds), _rows(trial, forecast, version), png)
+    rows = _rows(trial, outcome.verdict.champion, registered.champion)
+    kept = [rows.with_columns(role=pl.lit(CHAMPION))]
+    if outcome.verdict.challenger and registered.challenger:
+        beside = _rows(trial, outcome.verdict.challenger, registered.challenger)
+        kept.append(beside.with_columns(role=pl.lit(CHALLENGER)))
+    return LevelResult(_score(trial, outcome, registered.champion, seconds), rows, pl.concat(kept), png)
 
 
-def _rows(trial: _Trial, forecast: pl.DataFrame, version: ModelVersion) -> pl.DataFrame:
-    return forecast.rename({"unique_id": "key", "candidate": "model"}).with_columns(
-        level=pl.lit(trial.level),
-        model_version=pl.lit(str(version.version)),
-        cutoff=pl.lit(trial.split.modelled.cutoff),
-    )
+@dataclass(frozen=True)
+class _Outcome:
+    """Who predicts and who shadows, and what the gate said of the one that wanted to; None when nobody came to it."""
+
+    verdict: Verdict
+    tried: str = ""
+    decision: Decision | None = None
 
 
-def _record(desk: Desk, trial: _Trial, png: bytes, seconds: float) -> Record:
-    best, baseline = (trial.modelled.score(name) for name in (trial.verdict.champion, trial.spec.baseline))
+def _judged(trial: Trial, contest: Contest, rules: GateRules) -> _Outcome:
+    values = {score.name: score.wape for score in trial.modelled.scores}
+    verdict = judge(values, contest)
+    best, incumbent = verdict.champion, contest.incumbent
+    if best in {contest.baseline, incumbent}:
+        return _Outcome(verdict)
+    champion = trial.measured(incumbent) if incumbent and not math.isnan(values[incumbent]) else None
+    decision = decide(trial.evidence(best), champion, rules)
+    return _Outcome(gated(verdict, decision, values, contest), best, decision)
+
+
+def _entry(trial: Trial, outcome: _Outcome) -> Callable[[str], Entry]:
+    def entry(name: str) -> Entry:
+        return trial.entry(name, {GATE: outcome.decision.told} if outcome.decision and name == outcome.tried else {})
+
+    return entry
+
+
+def _rows(trial: Trial, name: str, version: ModelVersion) -> pl.DataFrame:
+    return trial.rows(name).with_columns(model_version=pl.lit(str(version.version)))
+
+
+def _record(desk: Desk, trial: Trial, outcome: _Outcome, png: bytes, seconds: float) -> Record:
+    name = outcome.verdict.champion
+    best, baseline = (trial.modelled.score(one) for one in (name, trial.spec.baseline))
     split = trial.split
     metrics = {
         "wape": best.wape,
         "baseline_wape": baseline.wape,
         "skill": 1 - best.wape / baseline.wape,
         "bias": best.bias,
+        "rmsse": best.rmsse,
+        "scaled_quantile_loss": best.scaled_quantile_loss,
         "coverage80": best.coverage80,
         "coverage95": best.coverage95,
         "tail_coverage80": trial.tail.score(trial.spec.tail).coverage80,
@@ -123,9 +139,10 @@ def _record(desk: Desk, trial: _Trial, png: bytes, seconds: float) -> Record:
         **{f"wape.{score.name}": score.wape for score in trial.modelled.scores},
     }
     spec = trial.spec.model_dump(mode="json", exclude={"candidates"})
-    champion = trial.modelled.candidates[trial.verdict.champion]
+    champion = trial.modelled.candidates[name]
     params = {name: str(value) for name, value in {**spec, **describe(champion)["params"]}.items()}
-    tables = {"backtest": pl.DataFrame(trial.modelled.scores), "dormant": pl.DataFrame({"key": list(split.dormant)})}
+    scores = pl.DataFrame(trial.modelled.scores).join(trial.p_values(), on="name", maintain_order="left")
+    tables = {"backtest": scores, "dormant": pl.DataFrame({"key": list(split.dormant)}), **_gate_table(outcome)}
     labels = charts.Labels(f"{desk.session.tenant_id}: {trial.level}", unit="WAPE", locale=desk.locale)
     bars = tables["backtest"].select("name", value="wape")
     chart = charts.backtest_chart(bars, labels, baseline=trial.spec.baseline)
@@ -135,13 +152,20 @@ def _record(desk: Desk, trial: _Trial, png: bytes, seconds: float) -> Record:
     )
 
 
-def _drawn(desk: Desk, trial: _Trial, forecast: pl.DataFrame) -> bytes:
+def _gate_table(outcome: _Outcome) -> dict[str, pl.DataFrame]:
+    if outcome.decision is None:
+        return {}
+    return {GATE: pl.DataFrame(outcome.decision.checks).with_columns(contender=pl.lit(outcome.tried))}
+
+
+def _drawn(desk: Desk, trial: Trial, outcome: _Outcome) -> bytes:
+    forecast = trial.made_by(outcome.verdict.champion).forecast
     panel = trial.split.modelled
     rows = panel.rows.filter("is_open", pl.col("ds") > panel.last_period - timedelta(days=_SHOWN_DAYS))
     key = (
         rows.group_by("unique_id").agg(pl.col("y").sum()).sort(["y", "unique_id"], descending=[True, False]).item(0, 0)
     )
-    score = trial.modelled.score(trial.verdict.champion)
+    score = trial.modelled.score(outcome.verdict.champion)
     labels = charts.Labels(
         f"{desk.session.tenant_id}: {trial.level} {key}",
         unit=desk.currency,
@@ -152,8 +176,8 @@ def _drawn(desk: Desk, trial: _Trial, forecast: pl.DataFrame) -> bytes:
     return charts.to_png(charts.forecast_chart(rows.filter(one), forecast.filter(one), labels), locale=desk.locale)
 
 
-def _score(trial: _Trial, version: ModelVersion, seconds: float) -> LevelScore:
-    best, baseline = (trial.modelled.score(name) for name in (trial.verdict.champion, trial.spec.baseline))
+def _score(trial: Trial, outcome: _Outcome, version: ModelVersion, seconds: float) -> LevelScore:
+    best, baseline = (trial.modelled.score(name) for name in (outcome.verdict.champion, trial.spec.baseline))
     return LevelScore(
         level=trial.level,
         model=trial.modelled.candidates[best.name].name,

@@ -5,18 +5,20 @@
 
 Everybody is measured on the same backtest, the champion of last time included, with the hyperparameters it was
 registered with. The best becomes champion when it beats the baseline; the champion of last time keeps its place in a
-draw; when nobody beats the baseline, the baseline is the champion.
+draw; when nobody beats the baseline, the baseline is the champion. A forecast that is new at the top has the gate
+before it: refused, it stays challenger, and the better one of the champion so far and the baseline predicts.
 """
 
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
 
 from mercurios.errors import ConfigError, ModelError
+from mercurios.forecasting.gate import Decision
 from mercurios.registry import CHAMPION, Registry
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,19 @@ def judge(values: Mapping[str, float], contest: Contest) -> Verdict:
     if held in known and held != best:
         return Verdict(best, f"{beaten} and the champion so far, {told[held]}")
     return Verdict(best, f"{beaten}; {'it was champion before' if held == best else 'there was no champion before'}")
+
+
+def gated(verdict: Verdict, decision: Decision, values: Mapping[str, float], contest: Contest) -> Verdict:
+    """What becomes of a verdict on `values` and `contest` whose champion was put to the gate."""
+    best = verdict.champion
+    if decision.promoted:
+        return replace(verdict, reason=f"{verdict.reason}; passed all {len(decision.checks)} checks of the gate")
+    why = "; ".join(f"{check.name}: {check.told}" for check in decision.refused_by)
+    rest = {name: value for name, value in values.items() if name in {contest.baseline, contest.incumbent}}
+    instead = judge(rest, contest).champion
+    refused = f"{best} ({contest.metric} {values[best]:.4f}) did not pass the gate: {why}"
+    place = "keeps its place" if instead == contest.incumbent else "predicts as the baseline"
+    return Verdict(instead, f"{instead} ({contest.metric} {values[instead]:.4f}) {place}: {refused}", best, refused)
 
 
 def with_incumbent(

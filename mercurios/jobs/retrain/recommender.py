@@ -50,9 +50,13 @@ def retrain_recommender(desk: Desk, spec: RecommenderSpec) -> RecommenderResult:
 
         def entry(name: str) -> Entry:
             fitted = served if name == verdict.champion else ServedRecommender.of(contenders[name], purchases)
-            return Entry(fitted.save, LOADER, describe(contenders[name]))
+            rows = (
+                top if name == verdict.champion else fitted.recommend(purchases.customers, spec.articles_per_customer)
+            )
+            named = rows.with_columns(model=pl.lit(contenders[name].name))
+            return Entry(fitted.save, LOADER, describe(contenders[name]), named)
 
-        version = desk.record(KIND, _record(desk, trial, verdict, spec, seconds), verdict, entry)
+        version = desk.record(KIND, _record(desk, trial, verdict, spec, seconds), verdict, entry).champion
         advance(1)
     champion = contenders[verdict.champion].name
     rows = top.with_columns(model=pl.lit(champion), model_version=pl.lit(str(version.version)))

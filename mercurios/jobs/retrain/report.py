@@ -5,6 +5,21 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mercurios.tables import TABLES
+
+_FORECAST = TABLES["forecasts"].schema
+_ROLE, _RELEASE = pa.field("role", pa.string(), nullable=False), pa.field("release", pa.string(), nullable=False)
+KEPT = pa.schema(
+    [
+        *(_FORECAST.field(name) for name in ("tenant_id", "level", "key", "ds", "cutoff")),
+        _ROLE,
+        *(_FORECAST.field(name) for name in ("model", "model_version")),
+        _RELEASE,
+        *(_FORECAST.field(name) for name in ("mean", "lo80", "hi80", "lo95", "hi95")),
+    ]
+)
+"""Forecasts that are kept to be scored later: those of the served table, of the champion and of who shadows it."""
+
 
 @dataclass(frozen=True)
 class LevelScore:
@@ -52,7 +67,8 @@ class RecommenderScore:
 class RetrainReport:
     """One tenant's retraining.
 
-    tables: shaped as `mercurios.tables` says. skipped: what was not trained, and why.
+    tables: shaped as `mercurios.tables` says. kept: shaped as KEPT, one row per level × key × ds × role (champion or
+    challenger); the champion's are those of the served table. skipped: what was not trained, and why.
     """
 
     tenant_id: str
@@ -61,6 +77,7 @@ class RetrainReport:
     recommender: RecommenderScore | None
     skipped: Mapping[str, str]
     tables: Mapping[str, pa.Table]
+    kept: pa.Table
     forecast_png: bytes
     seconds: float
 

@@ -1,0 +1,125 @@
+"""A forecast level put to the test: its series, the backtest, and what the gate is told of a contender."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from mercurios.forecasting import Backtest, Candidate, FittedLevel, LevelSpec, Split, fit_part, split_series
+from mercurios.forecasting.candidates import describe
+from mercurios.forecasting.evidence import Evidence, TrainingData, diebold_mariano, difference, leak, told_of
+from mercurios.forecasting.fitted import LOADER
+from mercurios.jobs.retrain.desk import CANDIDATE, Desk, Entry, plain
+from mercurios.registry import ROLLED_BACK_TO, WITHDRAWN
+
+CENT = 0.01
+
+
+@dataclass(frozen=True)
+class Made:
+    """A contender fitted on everything, and its forecast."""
+
+    fitted: FittedLevel
+    forecast: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Trial:
+    """sales: as `split_series` takes them, of which `split` was made. What a contender makes is made once."""
+
+    desk: Desk
+    level: str
+    spec: LevelSpec
+    sales: pl.DataFrame
+    split: Split
+    modelled: Backtest
+    tail: Backtest
+    _made: dict[str, Made] = field(default_factory=dict)
+
+    @property
+    def data(self) -> TrainingData:
+        """The rows every contender has to learn from."""
+        return self.desk.training_data(pl.concat([self.split.modelled.rows, self.split.tail.rows]))
+
+    def made_by(self, name: str) -> Made:
+        """The level forecast by one contender, its tail by the tail's method."""
+        if name not in self._made:
+            fitted = self._fit(name)
+            self._made[name] = Made(fitted, fitted.forecast(self.spec.horizon))
+        return self._made[name]
+
+    def entry(self, name: str, tags: Mapping[str, str]) -> Entry:
+        """One contender, fitted, for the registry."""
+        made, told = self.made_by(name), {"data_digest": self.data.digest, **tags}
+        return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), self.rows(name), told)
+
+    def rows(self, name: str) -> pl.DataFrame:
+        """The forecast of one contender in the columns of the table `forecasts`, without tenant and version."""
+        named = self.made_by(name).forecast.rename({"unique_id": "key", "candidate": "model"})
+        return named.with_columns(level=pl.lit(self.level), cutoff=pl.lit(self.split.modelled.cutoff))
+
+    def scored(self, name: str) -> pl.DataFrame:
+        """The windows of one contender, as the gate is told of them."""
+        return told_of(self.modelled.scored_by(name), tenant_id=self.desk.session.tenant_id, level=self.level)
+
+    def p_values(self) -> pl.DataFrame:
+        """How likely each contender's advantage over the baseline would be if there were none: name, p_value."""
+        baseline = self.scored(self.spec.baseline)
+        told = [(name, diebold_mariano(self.scored(name), baseline).p_value) for name in self.modelled.candidates]
+        return pl.DataFrame(told, schema={"name": pl.String, "p_value": pl.Float64}, orient="row")
+
+    def measured(self, name: str) -> Evidence:
+        """What is known of the champion so far."""
+        return Evidence(name, self.scored(name))
+
+    def evidence(self, name: str) -> Evidence:
+        """What is known of a contender once it was tried."""
+        candidate, made = self.modelled.candidates[name], self.made_by(name)
+        with tempfile.TemporaryDirectory(prefix="mercurios-again-") as folder:
+            made.fitted.save(Path(folder))
+            again = FittedLevel.load(Path(folder))
+        return Evidence(
+            name,
+            self.scored(name),
+            baseline=self.scored(self.spec.baseline),
+            asked=(self.data,),
+            used=(self.desk.training_data(pl.concat([part.panel.rows for part in again.parts])),),
+            judged_at=self.desk.as_of,
+            leak=self._leak(candidate),
+            reproduced=difference(made.forecast, again.forecast(self.spec.horizon), step=CENT),
+            withdrawn=self._withdrawn(candidate, f"{self.desk.session.tenant_id}.forecast.{self.level}"),
+        )
+
+    def _fit(self, name: str) -> FittedLevel:
+        modelled = fit_part(self.split.modelled, self.modelled, name)
+        if self.split.tail.rows.is_empty():
+            return FittedLevel((modelled,))
+        # The tail has intervals from its own errors; where it had no past to err in, it borrows the others'.
+        return FittedLevel((modelled, fit_part(self.split.tail, self.tail, self.spec.tail, fallback=modelled.bands)))
+
+    def _leak(self, candidate: Candidate) -> float:
+        horizon = self.spec.horizon
+
+        def forecaster(sales: pl.DataFrame) -> pl.DataFrame:
+            panel = split_sales(sales, self.spec, self.desk).modelled
+            return candidate.roll([panel.before(horizon)], horizon)[0]
+
+        cutoff = self.split.modelled.before(horizon).cutoff
+        return leak(forecaster, self.sales, cutoff=cutoff, time="sold_on", known=("key",))
+
+    def _withdrawn(self, candidate: Candidate, name: str) -> str:
+        method = plain(describe(candidate))
+        for version in reversed(self.desk.registry.withdrawn(name)):
+            instead = self.desk.registry.version(name, int(version.tags[ROLLED_BACK_TO]))
+            # Back to an older version of the same method, it was the data: the method is not to blame.
+            same = instead is not None and instead.tags.get(CANDIDATE) == method
+            if version.tags.get(CANDIDATE) == method and not same:
+                return f"version {version.version} of this method was rolled back: {version.tags[WITHDRAWN]}"
+        return ""
+
+
+def split_sales(sales: pl.DataFrame, spec: LevelSpec, desk: Desk) -> Split:
+    """The series of a level."""
+    return split_series(sales, spec.rules, until=desk.until, holidays=desk.holidays)
