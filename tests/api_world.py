@@ -258,5 +258,5 @@ def listening(world: ApiWorld) -> Iterator[ApiWorld]:
         loop.call_soon_threadsafe(stopping.set)
         thread.join()
         loop.close()
-        world.app.close()
+        world.app.service.close()
         world.http.close()

@@ -587,7 +587,7 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(api.app._graphql, "answer", fail)
+    monkeypatch.setattr(api.app.service._graphql, "answer", fail)
     with capture_logs() as logs:
         answer = api.post({"query": "{ tenant { id } }"})
     assert answer.status_code == 500
@@ -597,8 +597,8 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
 
 
 def test_a_tenant_without_data_is_told_so(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = api.app._backend
-    monkeypatch.setattr(api.app, "_backend", replace(backend, tenants=lambda: ("west",)))
+    backend = api.app.service._backend
+    monkeypatch.setattr(api.app.service, "_backend", replace(backend, tenants=lambda: ("west",)))
     monkeypatch.setitem(api.tokens, "west", issue(SECRET, "west", "viewer", timedelta(minutes=1)))
     code, message = api.fail("{ tenant { id } }", tenant="west")
     assert code == "NO_RELEASE"
@@ -722,7 +722,7 @@ def test_a_signal_ends_the_server_after_its_last_answer(
 def test_without_a_release_the_api_starts_and_says_what_is_missing(tmp_path: Path) -> None:
     with listening(make_world(tmp_path, is_empty=True)) as api:
         with capture_logs() as logs:
-            api.app.warm_up()
+            api.app.service.warm_up()
         assert [entry["event"] for entry in logs] == ["api.cold"]
         code, message = api.fail("{ tenant { id } }")
         assert code == "NO_RELEASE"
