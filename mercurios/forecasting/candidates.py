@@ -74,7 +74,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 
 def _import_methods() -> None:
     # A method is known by name once its module is imported.
-    for module in ("boosting", "calendar", "direct", "ensembles", "neural"):
+    for module in ("boosting", "calendar", "cold", "direct", "ensembles", "neural"):
         importlib.import_module(f"mercurios.forecasting.{module}")
 
 
@@ -146,6 +146,16 @@ class AutoTheta(Candidate, frozen=True):
         from statsforecast.models import AutoTheta as Method
 
         return _statistical(Method(season_length=self.season_length), panel, horizon)
+
+
+class ADIDA(Candidate, frozen=True):
+    """Intermittent demand summed to its own rhythm, smoothed there, and spread again (Nikolopoulos et al. 2011)."""
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        from statsforecast.models import ADIDA as Method
+
+        return _statistical(Method(), panel, horizon)
 
 
 def _statistical(method: "_TS", panel: Panel, horizon: int) -> pl.DataFrame:
