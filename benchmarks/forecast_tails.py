@@ -8,19 +8,19 @@ cutoff; the rules of models/forecast.yaml, made for a year, hold for the part of
 all series of the tail, and of those whose first sale is at most eight weeks ago.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
 
 from benchmarks.forecast_levels import sale_lines
+from benchmarks.forecast_methods import seldom
 from benchmarks.telling import say
 from mercurios.config import ROOT
 from mercurios.forecasting import ForecastSpec, Grain, Panel, split_series
-from mercurios.forecasting.candidates import ADIDA, Candidate, RecentMean, future
+from mercurios.forecasting.candidates import Candidate, RecentMean, future
 from mercurios.forecasting.cold import ColdStart
-from mercurios.forecasting.engine import forecast_each
 from mercurios.forecasting.scores import bias, wape
 from mercurios.forecasting.series import Rules
 
@@ -29,7 +29,6 @@ END = date(2017, 12, 31)
 YEAR = 364
 NEW_DAYS = 56
 _KEY = ("unique_id", "ds")
-Method = Callable[[Panel, int], pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -59,34 +58,23 @@ def _sales(lines: pl.LazyFrame, key: str, parent: str, value: str) -> pl.DataFra
     return named.agg(revenue=pl.col(value).sum()).drop_nulls("key").collect()
 
 
-def methods(grain: Grain) -> dict[str, Method]:
+class OwnMean(Candidate, frozen=True):
+    """The mean of a series' open periods since its first sale, at most eight weeks."""
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        recent = panel.rows.filter("is_open", pl.col("ds") > panel.last_period - timedelta(days=NEW_DAYS))
+        means = recent.group_by("unique_id").agg(pl.col("y").mean().alias("mean"))
+        return future(panel, horizon).join(means, on="unique_id", how="left").fill_null(0.0)
+
+
+def methods(grain: Grain) -> dict[str, Candidate]:
     """What competes, by name."""
-    from statsforecast import models
-
-    weeks = 7 if grain is Grain.DAY else 1
-    quick = 0.05 if grain is Grain.DAY else 0.2
-    statistical = {
-        "CrostonOptimized": models.CrostonOptimized(),
-        "CrostonSBA": models.CrostonSBA(),
-        "TSB": models.TSB(quick, quick),
-        "IMAPA": models.IMAPA(),
-    }
-    candidates: dict[str, Candidate] = {f"RecentMean, {n} weeks": RecentMean(periods=n * weeks) for n in (4, 8)}
-    candidates["ADIDA"] = ADIDA()
-    cold = {
-        f"ColdStart of {name}": ColdStart(periods=8 * weeks, members=(of,)) for name, of in list(candidates.items())
-    }
-    each = {
-        name: lambda panel, horizon, of=of: forecast_each(of, panel.rows, every=panel.grain.every, horizon=horizon)
-        for name, of in statistical.items()
-    }
-    return {"own mean": _own_mean} | each | {name: of.forecast for name, of in (candidates | cold).items()}
-
-
-def _own_mean(panel: Panel, horizon: int) -> pl.DataFrame:
-    recent = panel.rows.filter("is_open", pl.col("ds") > panel.last_period - timedelta(days=NEW_DAYS))
-    means = recent.group_by("unique_id").agg(pl.col("y").mean().alias("mean"))
-    return future(panel, horizon).join(means, on="unique_id", how="left").fill_null(0.0)
+    week = 7 if grain is Grain.DAY else 1
+    means: dict[str, Candidate] = {f"RecentMean, {n} weeks": RecentMean(periods=n * week) for n in (4, 8)}
+    known = {"OwnMean": OwnMean()} | seldom(grain) | means
+    cold = {f"ColdStart of {name}": ColdStart(periods=8 * week, members=(known[name],)) for name in (*means, "ADIDA")}
+    return known | cold
 
 
 def judge(tail: Tail) -> pl.DataFrame:
@@ -104,7 +92,7 @@ def judge(tail: Tail) -> pl.DataFrame:
         known = truth.join(panel.rows.group_by("unique_id").agg(new=begun), on="unique_id")
         for name, method in methods(grain).items():
             mean = pl.col("mean").clip(0.0)
-            made = method(panel, 28 // grain.days).with_columns(mean, method=pl.lit(name))
+            made = method.forecast(panel, 28 // grain.days).with_columns(mean, method=pl.lit(name))
             scored.append(known.join(made, on=_KEY).select("method", "new", "y", "mean"))
     return pl.concat(scored)
 

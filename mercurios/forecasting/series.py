@@ -47,7 +47,7 @@ class Rules:
     """Which series are modelled, which are the tail and which are dormant; all in periods of the grain.
 
     modelled: sold in at least `min_periods_sold` periods, and once in the last `active_periods`.
-    tail: not modelled, but sold in the last `tail_periods`; gets the mean of recent periods.
+    tail: not modelled, but sold in the last `tail_periods`; gets a method of its own.
     dormant: everything else; gets no forecast and is named in the report.
     """
 
