@@ -465,6 +465,7 @@ class TestSpec:
             ("horizon: 60", "min_periods_sold is 100, expected at least"),
             ("baseline: Prophet", "baseline and tail must be among the candidates"),
             ("candidates: {Prophet: {}}", "unknown forecast method 'Prophet'"),
+            ("candidates: {Neural: {input_size: 7, max_steps: 9}}", "unknown forecast method 'Neural'; known: ADIDA, "),
             ("candidates: {SeasonalNaive: {season: 7}}", "SeasonalNaive"),
             ("candidates: {MedianEnsemble: {of: [AutoETS]}}", "does not list above it"),
             ("colour: blue", "colour"),

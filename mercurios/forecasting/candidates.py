@@ -8,6 +8,7 @@ cutoff cannot be seen.
 """
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -56,10 +57,11 @@ class Candidate(BaseModel, ABC, frozen=True, extra="forbid"):
 def build(name: str, params: Mapping[str, Any]) -> Candidate:
     """Make a candidate from plain data; raises ConfigError naming the method or the field that is wrong."""
     _import_methods()
-    if name not in _METHODS:
-        raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(_METHODS))}")
+    methods = {name: method for name, method in _METHODS.items() if not inspect.isabstract(method)}
+    if name not in methods:
+        raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(methods))}")
     try:
-        return _METHODS[name](**params)
+        return methods[name](**params)
     except ValidationError as error:
         raise ConfigError(f"forecast method {name}: {error}") from error
 
