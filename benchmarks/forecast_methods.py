@@ -65,6 +65,13 @@ def networks(grain: Grain) -> dict[str, Candidate]:
     }
 
 
+def ensembles(level: Level) -> dict[str, Candidate]:
+    """The ensemble without and with the second network."""
+    best = ours(level)
+    more = (*best.members, networks(level.grain)["MLP"])
+    return {OURS: best, f"{OURS} and MLP": best.model_copy(update={"members": more})}
+
+
 def tell(level: Level, panel: Panel, candidates: Mapping[str, Candidate]) -> None:
     """Score the candidates and print a line for each."""
     trial = score_windows(panel, candidates, Windows(level.horizon, FOLDS))
@@ -86,6 +93,7 @@ def main() -> None:
             season = 7 if level.grain is Grain.DAY else 1
             arima = Library(method="AutoARIMA", params=(("season_length", season),))
             tell(level, panel, quick | networks(level.grain))
+            tell(level, panel, ensembles(level))
             tell(level, panel.only(panel.keys[::EVERY]), quick | {"AutoARIMA": arima})
         if level.name == "products_weekly":
             tell(level, panel, quick | seldom(level.grain) | {OURS: ours(level)})
