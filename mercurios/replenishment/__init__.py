@@ -11,6 +11,7 @@ from mercurios.replenishment.lead_times import LeadTimeBasis
 from mercurios.replenishment.proposals import Reason, propose
 from mercurios.replenishment.settings import CLASSES, Service, StockSettings
 from mercurios.replenishment.simulation import Costs, Plan, World, simulate
+from mercurios.replenishment.spec import ReplenishmentSpec
 
 __all__ = [
     "CLASSES",
@@ -18,6 +19,7 @@ __all__ = [
     "LeadTimeBasis",
     "Plan",
     "Reason",
+    "ReplenishmentSpec",
     "Service",
     "StockSettings",
     "World",
