@@ -47,7 +47,7 @@ class ReplenishmentSpec(BaseModel, frozen=True, extra="forbid"):
     def _one_grain(self) -> Self:
         if self.stock.grain is not self.forecast.grain:
             raise ValueError(
-                f"stock has the grain {self.stock.grain}, forecast {self.forecast.grain}: expected the same"
+                f"stock is by {self.stock.grain}, the forecast by {self.forecast.grain}; expected one grain"
             )
         return self
 
