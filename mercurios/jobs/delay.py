@@ -3,19 +3,22 @@
     told = delay(session, "4314", days=14)
     told.delay.lost_margin.mean         # money, net, beside what is lost when the supplier is on time
 
-Everything it needs was published with the proposals, so it takes about a second.
+Everything it needs was published with the proposals, so it takes about a second. What reckons is imported when it is
+asked for: it is 90 MB that an API without such a question does not need.
 """
 
 import difflib
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mercurios.errors import BadRequest, NoChampion
-from mercurios.jobs.propose import load_spec
-from mercurios.replenishment import LONGEST_DELAY_DAYS, Delay, StockSettings, supplier_late
 from mercurios.serving import Session
+
+if TYPE_CHECKING:
+    from mercurios.replenishment import Delay, StockSettings
 
 _ITEMS = """
     select
@@ -45,7 +48,7 @@ class SupplierDelay:
     supplier: str
     days: int
     cutoff: date
-    delay: Delay
+    delay: "Delay"
 
 
 def find_supplier(session: Session, wanted: str) -> tuple[int, str]:
@@ -67,12 +70,15 @@ def find_supplier(session: Session, wanted: str) -> tuple[int, str]:
     )
 
 
-def delay(session: Session, supplier: str, *, days: int, settings: StockSettings | None = None) -> SupplierDelay:
+def delay(session: Session, supplier: str, *, days: int, settings: "StockSettings | None" = None) -> SupplierDelay:
     """What it costs when everything open or ordered at a supplier comes `days` later.
 
     supplier: number or name. settings: those of models/replenishment.yaml unless given.
     Raises BadRequest for days out of range or a supplier without proposals, NoChampion without any.
     """
+    from mercurios.jobs.propose import load_spec
+    from mercurios.replenishment import LONGEST_DELAY_DAYS, supplier_late
+
     if not 1 <= days <= LONGEST_DELAY_DAYS:
         raise BadRequest(f"a delay of {days} days: expected 1 to {LONGEST_DELAY_DAYS}")
     require_proposals(session)
