@@ -206,6 +206,7 @@ def test_the_report_tells_it_in_a_sentence_and_a_table(night: Night) -> None:
     report = night.reports["north"]
     assert "north: 3 of 6 items to order" in report.told
     assert "(no limit)" in report.told, "less than a year of sales: no plan, no open-to-buy"
+    assert "units a week by" in report.told
     assert [row["tenant"] for row in report.top(2)] == ["north", "north"]
     assert report.method is not None
     assert report.baseline is not None
@@ -230,6 +231,16 @@ def test_open_to_buy_limits_the_orders_of_who_has_a_year_to_plan_by(tmp_path: Pa
     assert sum(row["order_value"] for row in rows.values()) <= 60
     assert {row["budget"] for row in rows.values()} == {60}
     assert {"budget_cut", "budget_spent"} & {row["reason"] for row in rows.values()}
+
+
+def test_old_sales_are_planned_from_their_last_day(tmp_path: Path) -> None:
+    shop = shelves("north")
+    grown = [{**row, "first_sold_on": LAST - timedelta(days=400)} for row in shop["dim_articles"]]
+    later = [{**row, "month_start": date(2025, month, 1)} for row in shop["mart_open_to_buy"] for month in (6, 8, 9)]
+    session = changed(tmp_path, dim_articles=grown, mart_open_to_buy=later)
+    now, much_later = (propose_orders(session, as_of=at, spec=SPEC) for at in (AS_OF, AS_OF + timedelta(days=400)))
+    assert much_later.budget == now.budget == 60.0
+    assert much_later.tables == now.tables
 
 
 def test_without_stock_nothing_is_ordered(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ class ProposalReport:
     """One tenant's proposals.
 
     tables: shaped as `mercurios.tables` says. ordered: items with an order; order_value and budget: money, net, the
-    latter None without a plan. left_out: articles sold lately that are not among the items; share: of their revenue, of
-    the others, a fraction. method and baseline: scores of the forecast, None when there is none; skipped says why.
+    latter None without a plan. left_out: articles sold lately that are not among the items; share: what the items earn
+    of the revenue of all sold lately. method and baseline: scores of the forecast, None when skipped says why.
     """
 
     tenant_id: str
@@ -60,14 +60,22 @@ class ProposalReport:
 
     @property
     def told(self) -> str:
-        """One sentence: what is ordered for how much, within which budget, and what was left out."""
+        """One sentence: what is ordered for how much, in which budget, what was left out, how good forecasts are."""
         items = self.tables[_PROPOSALS].num_rows
         budget = "no limit" if self.budget is None else f"{self.budget:,.2f} open to buy"
         unknown = sum(self.reasons.get(reason, 0) for reason in (Reason.NO_STOCK, Reason.NO_PRICE, Reason.NO_FORECAST))
         said = f"{self.tenant_id}: {self.ordered:,} of {items:,} items to order for {self.order_value:,.2f}"
         said += f" {self.currency} ({budget}); {unknown:,} lack stock, prices or a forecast"
         said += f"; the items earn {self.share:.0%} of the revenue, {self.left_out:,} articles earn the rest"
-        return f"{said}; {self.skipped}" if self.skipped else said
+        return f"{said}; {self._forecast_told}"
+
+    @property
+    def _forecast_told(self) -> str:
+        if self.method is None or self.baseline is None:
+            return self.skipped
+        told = f"units a week by {self.method.name}, WAPE {self.method.wape:.3f} ({self.baseline.name} "
+        covered = f"{self.method.coverage80:.1%} and {self.method.coverage95:.1%} in the 80 and 95 % interval"
+        return f"{told}{self.baseline.wape:.3f}), {covered}"
 
     def top(self, rows: int = 20) -> list[dict[str, object]]:
         """The orders that are worth most, for a table."""

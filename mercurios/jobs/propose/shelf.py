@@ -18,6 +18,7 @@ from mercurios.errors import ModelError
 from mercurios.replenishment import ReplenishmentSpec
 from mercurios.serving import Session
 
+_NEWEST = "select max(as_of_on) as day from marts.mart_product_performance"
 _TENANT = "select currency, time_zone from marts.dim_tenants"
 _HOLIDAYS = "select day as ds, holiday as name from marts.dim_dates where holiday is not null order by day"
 _ARTICLES = """
@@ -58,7 +59,7 @@ _OPEN = """
         article_number,
         branch,
         sum(open_units) as on_order,
-        sum(open_units * greatest(expected_on - $until, 0)) filter (where expected_on is not null) as unit_days,
+        sum(open_units * greatest(expected_on - $newest, 0)) filter (where expected_on is not null) as unit_days,
         sum(open_units) filter (where expected_on is not null) as dated
     from marts.fct_purchase_orders
     where open_units > 0
@@ -108,14 +109,16 @@ def read_shelf(session: Session, as_of: datetime, spec: ReplenishmentSpec) -> Sh
         raise ModelError(f"as_of {as_of.isoformat()}: expected a moment with a time zone, e.g. datetime.now(UTC)")
     tenant = session.query(_TENANT).to_pylist()[0]
     until = as_of.astimezone(ZoneInfo(tenant["time_zone"])).date() - timedelta(days=1)
+    # Stock and open-to-buy are of the last day the tills reported, which may be long ago.
+    newest = min(until, _frame(session, _NEWEST)["day"].item() or until)
     considered = _frame(session, _ARTICLES, weeks=spec.selection.sold_within_weeks)
     articles = considered.head(spec.selection.articles)
     chosen = articles.select("article_number")
     sold, stock, open_orders = (
         _frame(session, sql, **given).join(chosen, on="article_number", how="semi")
-        for sql, given in ((_SOLD, {"until": until}), (_STOCK, {}), (_OPEN, {"until": until}))
+        for sql, given in ((_SOLD, {"until": until}), (_STOCK, {}), (_OPEN, {"newest": newest}))
     )
-    by_branch = _by_branch(sold, stock, open_orders, until, spec.selection.branch_weeks_sold)
+    by_branch = _by_branch(sold, stock, open_orders, newest, spec.selection.branch_weeks_sold)
     sold, stock, open_orders = (_keyed(rows, by_branch) for rows in (sold, stock, open_orders))
     return Shelf(
         items=_items(articles, sold, stock, open_orders, _frame(session, _PROMISED), spec),
@@ -125,7 +128,7 @@ def read_shelf(session: Session, as_of: datetime, spec: ReplenishmentSpec) -> Sh
         currency=tenant["currency"],
         considered=considered.height,
         share=_share(articles, considered),
-        budget=_budget(session, until, spec.stock.default_lead_days),
+        budget=_budget(session, newest, spec.stock.default_lead_days),
     )
 
 
@@ -136,13 +139,13 @@ def _frame(session: Session, sql: str, **given: object) -> pl.DataFrame:
 
 
 def _by_branch(
-    sold: pl.DataFrame, stock: pl.DataFrame, open_orders: pl.DataFrame, until: date, least: int
+    sold: pl.DataFrame, stock: pl.DataFrame, open_orders: pl.DataFrame, newest: date, least: int
 ) -> pl.DataFrame:
     """Articles that are ordered by branch: article_number."""
-    since = pl.col("sold_on") > until - timedelta(days=_HISTORY_DAYS)
+    since = pl.col("sold_on") > newest - timedelta(days=_HISTORY_DAYS)
     there = sold.filter(since & (pl.col("units") > 0)).group_by("article_number", "branch")
     weeks = there.agg(weeks=pl.col("sold_on").dt.truncate("1w").n_unique())
-    lately = sold.filter(pl.col("sold_on") > until - timedelta(days=_PLACE_DAYS))
+    lately = sold.filter(pl.col("sold_on") > newest - timedelta(days=_PLACE_DAYS))
     places = pl.concat(
         rows.select("article_number", "branch") for rows in (lately, stock.filter(pl.col("on_hand") > 0), open_orders)
     ).unique()
@@ -194,10 +197,10 @@ def _share(articles: pl.DataFrame, considered: pl.DataFrame) -> float:
     return float(articles["revenue"].sum()) / whole if whole else 1.0
 
 
-def _budget(session: Session, until: date, lead_days: float) -> float | None:
+def _budget(session: Session, newest: date, lead_days: float) -> float | None:
     """Open-to-buy plans by last year: without one, there is nothing to plan by."""
     first = _frame(session, _FIRST)["day"].item()
-    if first is None or until - first < timedelta(days=_A_YEAR - 1):
+    if first is None or newest - first < timedelta(days=_A_YEAR - 1):
         return None
-    money = _frame(session, _OPEN_TO_BUY, until=until + timedelta(days=round(lead_days)))["money"].item()
+    money = _frame(session, _OPEN_TO_BUY, until=newest + timedelta(days=round(lead_days)))["money"].item()
     return None if money is None else max(float(money), 0.0)
