@@ -7,7 +7,6 @@ What a version predicted is kept with it, so nothing is fitted: a release with i
 sessions find within seconds. Rows of other tenants, levels and tables stay as they are.
 """
 
-import io
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,7 +15,7 @@ import structlog
 
 from mercurios.errors import BadRequest
 from mercurios.jobs.expire import RELEASE
-from mercurios.jobs.retrain.desk import PUBLISHED
+from mercurios.jobs.retrain.desk import PUBLISHED, table_of
 from mercurios.jobs.retrain.recommender import KIND as RECOMMENDER
 from mercurios.lake import Lake, Release
 from mercurios.registry import ModelVersion, Registry
@@ -74,8 +73,7 @@ def _parts(name: str) -> tuple[str, str, str | None]:
 
 
 def _predicted(registry: Registry, version: ModelVersion) -> pl.DataFrame:
-    rows = pl.read_parquet(io.BytesIO(registry.read(version, PUBLISHED)))
-    return rows.with_columns(model_version=pl.lit(str(version.version)))
+    return table_of(registry, version, PUBLISHED).with_columns(model_version=pl.lit(str(version.version)))
 
 
 def _of_other_levels(there: pl.DataFrame | None, level: str | None) -> pl.DataFrame | None:

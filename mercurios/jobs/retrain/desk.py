@@ -1,5 +1,6 @@
 """What one tenant's retraining has in hand: its rows, the registry, and the last day that is over."""
 
+import io
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ CANDIDATE = "candidate"
 """The tag of a version that holds its method."""
 PUBLISHED = "published.parquet"
 """The file of a version that holds what it predicted."""
+SCORED_WINDOWS = "scored.parquet"
+"""The file of a forecast's version that holds its windows of the backtest, those that only calibrate as well."""
 _HOLIDAYS = "select day as ds, holiday as name from marts.dim_dates where holiday is not null order by day"
 _TENANT = "select currency, time_zone, locale from marts.dim_tenants"
 
@@ -32,6 +35,11 @@ _TENANT = "select currency, time_zone, locale from marts.dim_tenants"
 def plain(candidate: Mapping[str, Any]) -> str:
     """A method as the tag CANDIDATE tells it."""
     return json.dumps(candidate, sort_keys=True)
+
+
+def table_of(registry: Registry, version: ModelVersion, name: str) -> pl.DataFrame:
+    """A table that a version keeps; raises ModelError when it has none of this name."""
+    return pl.read_parquet(io.BytesIO(registry.read(version, name)))
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,14 @@ class Record:
 class Entry:
     """A fitted model on its way into the registry; `candidate` is its method as plain data.
 
-    rows: what it predicts, without tenant and version, in the columns of the published table; a version keeps them, so
-    that they can be published again without fitting anything.
+    tables: what its version keeps by file name, such as PUBLISHED: what it predicts, without tenant and version, in the
+    columns of the published table, so that it can be published again without fitting anything.
     """
 
     save: Callable[[Path], None]
     loader: str
     candidate: Mapping[str, Any]
-    rows: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -131,7 +139,8 @@ class Desk:
             files = Path(folder, "files")
             files.mkdir()
             entry.save(files)
-            entry.rows.write_parquet(files / PUBLISHED)
+            for name, rows in entry.tables.items():
+                rows.write_parquet(files / name)
             tags = {CANDIDATE: plain(entry.candidate), **entry.tags, **self._tags()}
             return run.register(SavedModel(files, entry.loader), tags=tags, place=place)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mercurios import charts
-from mercurios.jobs.retrain.desk import Desk, Entry, Record
+from mercurios.jobs.retrain.desk import PUBLISHED, Desk, Entry, Record
 from mercurios.jobs.retrain.promotion import Contest, Verdict, find_incumbent, judge, with_incumbent
 from mercurios.jobs.retrain.report import RecommenderScore
 from mercurios.progress import track
@@ -54,7 +54,7 @@ def retrain_recommender(desk: Desk, spec: RecommenderSpec) -> RecommenderResult:
                 top if name == verdict.champion else fitted.recommend(purchases.customers, spec.articles_per_customer)
             )
             named = rows.with_columns(model=pl.lit(contenders[name].name))
-            return Entry(fitted.save, LOADER, describe(contenders[name]), named)
+            return Entry(fitted.save, LOADER, describe(contenders[name]), {PUBLISHED: named})
 
         version = desk.record(KIND, _record(desk, trial, verdict, spec, seconds), verdict, entry).champion
         advance(1)

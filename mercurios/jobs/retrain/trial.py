@@ -11,7 +11,7 @@ from mercurios.forecasting import Backtest, Candidate, FittedLevel, LevelSpec, S
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.evidence import Evidence, TrainingData, diebold_mariano, difference, leak, told_of
 from mercurios.forecasting.fitted import LOADER
-from mercurios.jobs.retrain.desk import CANDIDATE, Desk, Entry, plain
+from mercurios.jobs.retrain.desk import CANDIDATE, PUBLISHED, SCORED_WINDOWS, Desk, Entry, plain
 from mercurios.registry import ROLLED_BACK_TO, WITHDRAWN
 
 CENT = 0.01
@@ -53,7 +53,8 @@ class Trial:
     def entry(self, name: str, tags: Mapping[str, str]) -> Entry:
         """One contender, fitted, for the registry."""
         made, told = self.made_by(name), {"data_digest": self.data.digest, **tags}
-        return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), self.rows(name), told)
+        tables = {PUBLISHED: self.rows(name), SCORED_WINDOWS: self.modelled.scored_by(name)}
+        return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), tables, told)
 
     def rows(self, name: str) -> pl.DataFrame:
         """The forecast of one contender in the columns of the table `forecasts`, without tenant and version."""
