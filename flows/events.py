@@ -3,6 +3,7 @@
     breach(report)          mercurios.quality.breached
     drift("north", drifts)  mercurios.drift.new, .vanished, .retyped ...
     failed("north", error)  mercurios.ingest.failed
+    forecast_drift(report)  mercurios.forecast.drift: one for every alarm, its level as the entity
     connection(report)      mercurios.fivetran.synced, .stale, .failed: the connection is the resource
 
 Names of fields, counts and sentences of ours travel; no record does.
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from prefect.events import emit_event
 
 from mercurios.errors import IngestIncomplete, MercuriosError
+from mercurios.jobs.drift import DriftReport
 from mercurios.jobs.fivetran import ConnectionReport
 from mercurios.jobs.ingest import IngestReport
 from mercurios.quality import TENANT, QualityReport
@@ -53,6 +55,21 @@ def failed(tenant_id: str, error: BaseException) -> None:
         drift(tenant_id, error.report.drifts)
     detail = str(error) if isinstance(error, MercuriosError) else ""
     _emit("ingest.failed", tenant_id, None, {"error": type(error).__name__, "detail": detail})
+
+
+def forecast_drift(report: DriftReport) -> None:
+    """One event for every alarm about a tenant's forecasts, and whether its level is due because of it."""
+    for alarm in report.alarms:
+        payload = {
+            "kind": alarm.kind,
+            "key": alarm.unique_id,
+            "until": alarm.until.isoformat(),
+            "score": round(alarm.score, 2),
+            "limit": round(alarm.limit, 2),
+            "told": alarm.told,
+            "due": report.due.get(alarm.level, ""),
+        }
+        _emit("forecast.drift", report.tenant_id, f"forecast.{alarm.level}", payload)
 
 
 def connection(report: ConnectionReport) -> None:

@@ -45,7 +45,7 @@ def pipeline(tenants: list[str] | None = None, as_of: datetime | None = None) ->
         quality=quality(tenants, moment),
         transform=transform(),
         export=export(moment),
-        retrain=retrain(tenants, moment),
+        retrain=retrain(tenants, moment, only_due=True),
         index=index(tenants, moment),
         query=query(tenants),
         release=wiring.open_lake().require_current().id,

@@ -152,9 +152,15 @@ def export() -> None:
 
 
 @app.command()
-def retrain(tenant: Tenants = None) -> None:
+def retrain(
+    tenant: Tenants = None,
+    only_due: Annotated[
+        bool,
+        typer.Option("--only-due", help="Compare methods only where one is due; fit the other champions anew."),
+    ] = False,
+) -> None:
     """Train and promote forecasts and recommenders; publish their predictions."""
-    _flow("retrain", tenants=tenant)
+    _flow("retrain", tenants=tenant, only_due=only_due)
 
 
 @app.command()

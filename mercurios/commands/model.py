@@ -1,6 +1,7 @@
-"""`mercurios model list|show|rollback`: who predicts for whom, why, and how to go back to who did before."""
+"""`mercurios model list|show|drift|rollback`: who predicts for whom, why, and how to go back to who did before."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,6 +71,36 @@ def show(name: Name, as_json: AsJson = False) -> None:
         for line in (row["reason"], *lines):
             print(f"      {line}")
     print(f"champions so far: {', '.join(map(str, registry.history(name))) or 'none'}")
+
+
+@app.command()
+def drift(
+    tenant: Annotated[
+        list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the last fortnight against what was forecast: what is alarming, and which methods are due.
+
+    `mercurios retrain --only-due`, as the nightly pipeline runs it, compares the methods of those levels.
+    """
+    from mercurios.jobs.drift import drift as drift_job
+    from mercurios.serving import open_session
+    from mercurios.wiring import open_lake, open_registry, tenant_ids, tenants
+
+    lake, registry = open_lake(), open_registry()
+    release, reports = lake.require_current(), []
+    for name in [tenants().get(each).id for each in tenant or tenant_ids()]:
+        reports.append(drift_job(open_session(lake.reader(name, release)), registry, as_of=release.as_of))
+    if as_json:
+        print(json.dumps([asdict(report) for report in reports], indent=2, ensure_ascii=False, default=str))
+        return
+    for report in reports:
+        for level in report.levels:
+            name = f"{report.tenant_id}.forecast.{level.level}"
+            print(f"{name:<32} {f'due: {level.due}' if level.due else level.unwatched or 'not due'}")
+            for alarm in level.alarms:
+                print(f"      {alarm.kind}, {abs(alarm.score):.1f} of {alarm.limit:.1f}: {alarm.told}")
 
 
 @app.command()

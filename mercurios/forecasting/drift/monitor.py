@@ -71,7 +71,7 @@ def learn(windows: pl.DataFrame, *, level: str, grain: Grain, rules: DriftRules 
         grain,
         series,
         limit,
-        Usual.of(common, rules.chance("level", keys), freedom=len(common) - 1),
+        Usual.of(common, rules.chance("level", keys), freedom=folds),
         Usual.of(outside, rules.chance("coverage", keys), freedom=folds, sides=1),
     )
 
@@ -179,11 +179,11 @@ def _shrunk() -> pl.Expr:
 
 
 def _limit(scores: Vector, chance: float, freedom: int) -> float:
-    """Student's t; where scores are many, a generalised Pareto tail beyond their 95 % quantile (Pickands 1975)."""
+    """Student's t and what was seen; of many scores, a generalised Pareto tail past their 95 % (Pickands 1975)."""
     from scipy.stats import genpareto, t
 
     if len(scores) < _LEAST_TAIL:
-        return float(t.isf(chance / 2, freedom))
+        return float(max(t.isf(chance / 2, freedom), *scores, 0.0))
     begin = float(np.quantile(scores, 1 - _TAIL_SHARE))
     beyond = scores[scores > begin] - begin
     shape, _, scale = genpareto.fit(beyond, floc=0)

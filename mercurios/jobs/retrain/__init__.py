@@ -56,16 +56,24 @@ class Specs:
         return cls(forecast, RecommenderSpec.parse((folder / "recommender.yaml").read_text()))
 
 
-def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Specs | None = None) -> RetrainReport:
+def retrain(
+    session: Session,
+    registry: Registry,
+    *,
+    as_of: datetime,
+    specs: Specs | None = None,
+    due: Mapping[str, str] | None = None,
+) -> RetrainReport:
     """Train every candidate of every level and of the recommender, promote the best, and predict with them.
 
-    as_of: only local days that were over at that moment are learnt from.
+    as_of: only local days that were over at that moment are learnt from. due: the levels whose methods are compared,
+    and why, as `drift` tells them; the champions of the others are fitted anew. Everything is compared when it is None.
     What has too little history is left out and named in the report's `skipped`; it is no error.
     """
     started = time.perf_counter()
     specs = specs or Specs.load()
     desk = Desk.open(session, registry, as_of)
-    levels, recommender, skipped = _train(desk, specs)
+    levels, recommender, skipped = _train(desk, specs, due)
     tables = {name: TABLES[name].schema.empty_table() for name in ("forecasts", "recommendations")}
     if levels:
         tables["forecasts"] = desk.shaped("forecasts", pl.concat([level.rows for level in levels], how="diagonal"))
@@ -86,7 +94,9 @@ def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Spe
     return report
 
 
-def _train(desk: Desk, specs: Specs) -> tuple[list[LevelResult], RecommenderResult | None, Mapping[str, str]]:
+def _train(
+    desk: Desk, specs: Specs, due: Mapping[str, str] | None
+) -> tuple[list[LevelResult], RecommenderResult | None, Mapping[str, str]]:
     levels, recommender, skipped = [], None, {}
     # The recommender first: its peak of memory is over before the neural network's libraries are loaded.
     try:
@@ -95,7 +105,10 @@ def _train(desk: Desk, specs: Specs) -> tuple[list[LevelResult], RecommenderResu
         skipped[KIND] = str(error)
     for level, spec in specs.forecast.levels.items():
         try:
-            levels.append(retrain_level(desk, level, spec, specs.gate))
+            anew = due is None or level in due
+            levels.append(
+                retrain_level(desk, level, spec, specs.gate, why=(due or {}).get(level, "") if anew else None)
+            )
         except SeriesTooShort as error:
             skipped[f"forecast.{level}"] = str(error)
     return levels, recommender, skipped

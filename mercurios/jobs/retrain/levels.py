@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import polars as pl
 
 from mercurios import charts
 from mercurios.forecasting import LevelSpec, backtest, score_windows
-from mercurios.forecasting.candidates import build, describe
+from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.gate import Decision, GateRules, decide
+from mercurios.jobs.retrain.choice import CHOSEN_ON, Choice, compared, standing
 from mercurios.jobs.retrain.desk import Desk, Entry, Record
-from mercurios.jobs.retrain.promotion import Contest, Verdict, find_incumbent, gated, judge, with_incumbent
+from mercurios.jobs.retrain.promotion import Contest, Verdict, gated, judge
 from mercurios.jobs.retrain.report import LevelScore
 from mercurios.jobs.retrain.trial import Trial, split_sales
 from mercurios.progress import track
@@ -55,29 +56,35 @@ class LevelResult:
     png: bytes
 
 
-def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules) -> LevelResult:
+def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules, *, why: str | None = "") -> LevelResult:
     """Backtest every candidate, put who is new at the top to the gate, forecast with the champion.
 
+    why: what made the methods be compared, told with the champion; None when they are not, and the champion and its
+    shadow are fitted anew. A champion that no longer beats the baseline is compared all the same.
     Raises SeriesTooShort when no series of the level has history enough.
     """
     started = time.perf_counter()
     sales = desk.frame(SALES[level])
     split = split_sales(sales, spec, desk)
     kind = f"forecast.{level}"
-    known = find_incumbent(desk.registry, f"{desk.session.tenant_id}.{kind}", build)
-    contenders, incumbent = with_incumbent(spec.candidates, known)
-    with track(f"retrain {desk.session.tenant_id} {kind}", unit="models", total=len(contenders) + 1) as advance:
-        modelled = backtest(split.modelled, contenders, spec.windows, on_done=advance)
+    name = f"{desk.session.tenant_id}.{kind}"
+    stands = standing(desk.registry, name, spec) if why is None else None
+    choice = stands or compared(desk.registry, name, spec, on=split.modelled.cutoff)
+    with track(f"retrain {name}", unit="models", total=len(choice.contenders) + 1) as advance:
+        modelled = backtest(split.modelled, choice.contenders, spec.windows, on_done=advance)
         tail_method = {spec.tail: spec.candidates[spec.tail]}
         tail = score_windows(split.tail, tail_method, spec.windows)
         trial = Trial(desk, level, spec, sales, split, modelled, tail)
-        outcome = _judged(trial, Contest("WAPE", spec.baseline, incumbent), rules)
-        png = _drawn(desk, trial, outcome)
-        seconds = time.perf_counter() - started
-        registered = desk.record(
-            kind, _record(desk, trial, outcome, png, seconds), outcome.verdict, _entry(trial, outcome)
-        )
+        outcome = _stands(trial, choice) if stands else _judged(trial, choice, rules, why or "")
+        if outcome is not None:
+            png = _drawn(desk, trial, outcome)
+            seconds = time.perf_counter() - started
+            registered = desk.record(
+                kind, _record(desk, trial, outcome, png, seconds), outcome.verdict, _entry(trial, choice, outcome)
+            )
         advance(1)
+    if outcome is None:
+        return retrain_level(desk, level, spec, rules, why="the champion no longer beats the baseline")
     rows = _rows(trial, outcome.verdict.champion, registered.champion)
     kept = [rows.with_columns(role=pl.lit(CHAMPION))]
     if outcome.verdict.challenger and registered.challenger:
@@ -95,9 +102,12 @@ class _Outcome:
     decision: Decision | None = None
 
 
-def _judged(trial: Trial, contest: Contest, rules: GateRules) -> _Outcome:
+def _judged(trial: Trial, choice: Choice, rules: GateRules, why: str) -> _Outcome:
+    contest = Contest("WAPE", trial.spec.baseline, choice.champion)
     values = {score.name: score.wape for score in trial.modelled.scores}
     verdict = judge(values, contest)
+    if why:
+        verdict = replace(verdict, reason=f"{verdict.reason}; compared because {why}")
     best, incumbent = verdict.champion, contest.incumbent
     if best in {contest.baseline, incumbent}:
         return _Outcome(verdict)
@@ -106,9 +116,21 @@ def _judged(trial: Trial, contest: Contest, rules: GateRules) -> _Outcome:
     return _Outcome(gated(verdict, decision, values, contest), best, decision)
 
 
-def _entry(trial: Trial, outcome: _Outcome) -> Callable[[str], Entry]:
+def _stands(trial: Trial, choice: Choice) -> _Outcome | None:
+    """Champion and shadow as they are; None when the champion does not beat the baseline any more."""
+    assert choice.champion is not None
+    champion, baseline = (trial.modelled.score(name) for name in (choice.champion, trial.spec.baseline))
+    if champion.name != baseline.name and not champion.wape < baseline.wape:
+        return None
+    since = f"methods were compared on {choice.tags.get(CHOSEN_ON, 'an unknown day')}"
+    told = f"{champion.name} (WAPE {champion.wape:.4f}) fitted anew; {since}"
+    return _Outcome(Verdict(champion.name, told, choice.challenger, f"shadows on; {since}"))
+
+
+def _entry(trial: Trial, choice: Choice, outcome: _Outcome) -> Callable[[str], Entry]:
     def entry(name: str) -> Entry:
-        return trial.entry(name, {GATE: outcome.decision.told} if outcome.decision and name == outcome.tried else {})
+        gate = {GATE: outcome.decision.told} if outcome.decision and name == outcome.tried else {}
+        return trial.entry(name, {**choice.tags, **gate}, choice.windows.get(name))
 
     return entry
 
@@ -124,7 +146,7 @@ def _record(desk: Desk, trial: Trial, outcome: _Outcome, png: bytes, seconds: fl
     metrics = {
         "wape": best.wape,
         "baseline_wape": baseline.wape,
-        "skill": 1 - best.wape / baseline.wape,
+        "skill": 1 - best.wape / baseline.wape if baseline.wape else 0.0,
         "bias": best.bias,
         "rmsse": best.rmsse,
         "scaled_quantile_loss": best.scaled_quantile_loss,

@@ -100,14 +100,19 @@ def with_incumbent(
     return {**candidates, INCUMBENT: incumbent}, INCUMBENT
 
 
-def find_incumbent(registry: Registry, name: str, build: Callable[..., Contender]) -> Contender | None:
-    """The champion's method as it was registered, or None when there is no champion or this version cannot build it."""
-    champion = registry.find(name, CHAMPION)
-    if champion is None:
+def find_incumbent(
+    registry: Registry, name: str, build: Callable[..., Contender], alias: str = CHAMPION
+) -> Contender | None:
+    """The method of the champion, or who has another alias, as it was registered.
+
+    None when nobody has it, or this version of the software cannot build it.
+    """
+    holder = registry.find(name, alias)
+    if holder is None:
         return None
     try:
-        plain: dict[str, Any] = json.loads(champion.tags.get("candidate", "{}"))
+        plain: dict[str, Any] = json.loads(holder.tags.get("candidate", "{}"))
         return build(**plain)
     except (ConfigError, TypeError, json.JSONDecodeError) as error:
-        log.warning("incumbent cannot be measured", model=name, version=champion.version, error=str(error))
+        log.warning("incumbent cannot be measured", model=name, version=holder.version, error=str(error))
         return None

@@ -50,10 +50,13 @@ class Trial:
             self._made[name] = Made(fitted, fitted.forecast(self.spec.horizon))
         return self._made[name]
 
-    def entry(self, name: str, tags: Mapping[str, str]) -> Entry:
-        """One contender, fitted, for the registry."""
+    def entry(self, name: str, tags: Mapping[str, str], chosen_in: pl.DataFrame | None = None) -> Entry:
+        """One contender, fitted, for the registry; chosen_in: windows it was chosen in, those of today unless said."""
         made, told = self.made_by(name), {"data_digest": self.data.digest, **tags}
-        tables = {PUBLISHED: self.rows(name), SCORED_WINDOWS: self.modelled.scored_by(name)}
+        tables = {
+            PUBLISHED: self.rows(name),
+            SCORED_WINDOWS: self.modelled.scored_by(name) if chosen_in is None else chosen_in,
+        }
         return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), tables, told)
 
     def rows(self, name: str) -> pl.DataFrame:
