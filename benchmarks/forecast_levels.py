@@ -68,7 +68,8 @@ def sale_lines() -> pl.LazyFrame:
     )
 
 
-def _holidays() -> pl.DataFrame:
+def public_holidays() -> pl.DataFrame:
+    """Public holidays of the United States: name, ds."""
     days = pl.read_csv(ROOT / "dbt" / "seeds" / "public_holidays.csv", try_parse_dates=True, null_values="")
     return days.filter(pl.col("country") == "US", pl.col("subdivisions").is_null()).select("name", ds="day")
 
@@ -79,7 +80,7 @@ def _panel(lines: pl.LazyFrame, level: Level) -> Panel:
     sales = sold.drop_nulls("key").collect()
     until = sales["sold_on"].max()
     everything = Rules(level.grain, min_periods_sold=1, active_periods=10_000, tail_periods=10_000)
-    panel = split_series(sales, everything, until=until, holidays=_holidays()).modelled
+    panel = split_series(sales, everything, until=until, holidays=public_holidays()).modelled
     before = panel.before(FOLDS * level.horizon).rows
     largest = before.group_by("unique_id").agg(pl.col("y").sum()).sort(["y", "unique_id"], descending=[True, False])
     chosen = panel.only(tuple(largest["unique_id"].head(level.series)))

@@ -17,7 +17,8 @@ from mercurios.serving import Session
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
 
-KINDS = {"forecast.total", "forecast.department", "forecast.branch", "forecast.category", "recommender"}
+LEVELS = ("total", "department", "branch", "branch_department", "category")
+KINDS = {*(f"forecast.{level}" for level in LEVELS), "recommender"}
 
 
 def test_extracted_is_loaded_and_quarantined_on_every_table(world: World) -> None:

@@ -211,7 +211,9 @@ class Merchant:
         first, last = (pick(str(row["date"])[:10] for row in lines) for pick in (min, max))
         monday = date.fromisoformat(first) + timedelta(days=-date.fromisoformat(first).weekday() % 7)
         goods = ("COATS", "BOOKS")
-        keys = {"total": ("total",), "branch": ("1", "2", "3"), "department": goods, "category": goods}[level]
+        branches = ("1", "2", "3")
+        both = tuple(f"{branch}/{department}" for branch in branches for department in goods)
+        keys = {"total": ("total",), "branch": branches, "branch_department": both}.get(level, goods)
         periods = (date.fromisoformat(last) - monday).days // grain.days + 3
         for ds in (monday + timedelta(days=n * grain.days) for n in range(periods)):
             for key in keys:
@@ -347,5 +349,6 @@ def test_the_levels_of_dbt_are_those_that_are_forecast() -> None:
         "total": Grain.DAY,
         "department": Grain.DAY,
         "branch": Grain.DAY,
+        "branch_department": Grain.DAY,
         "category": Grain.WEEK,
     }, "another level: add it to dbt/macros/forecasts.sql, to the accepted values of its source, and here"

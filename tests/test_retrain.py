@@ -457,7 +457,8 @@ class TestPromotion:
 
 class TestSpecs:
     def test_the_shipped_ones_are_read(self) -> None:
-        assert list(Specs.load().forecast.levels) == ["category", "total", "department", "branch"]
+        levels = ["category", "total", "department", "branch", "branch_department"]
+        assert list(Specs.load().forecast.levels) == levels
 
     def test_a_folder_without_them_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"forecast\.yaml, there is none"):
@@ -466,5 +467,5 @@ class TestSpecs:
     def test_a_level_nobody_knows_how_to_read_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "forecast.yaml").write_text(FORECAST.replace("branch:", "colour:"))
         (tmp_path / "recommender.yaml").write_text(RECOMMENDER)
-        with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, branch"):
+        with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, branch_dep"):
             Specs.load(tmp_path)

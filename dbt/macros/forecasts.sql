@@ -7,6 +7,7 @@
         'total': {'period_days': 1, 'key': "'total'"},
         'department': {'period_days': 1, 'key': 'department'},
         'branch': {'period_days': 1, 'key': 'cast(branch as varchar)'},
+        'branch_department': {'period_days': 1, 'key': "cast(branch as varchar) || '/' || department"},
         'category': {'period_days': 7, 'key': 'category'},
     }) }}
 {%- endmacro %}

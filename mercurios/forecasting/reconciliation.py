@@ -6,7 +6,8 @@
 
 The means are those of least squares, a node weighing 1 / the mean square of its backtest errors, over all forecasts
 that add up and stay at their floors or above: MinT with a diagonal covariance (Wickramasuriya, Turlach and Hyndman
-2020). The backtest is reconciled in the same way, and its errors make the paths.
+2020). Errors of series that hang together make their sum err by more than a diagonal knows, so series weigh less by as
+much as that is. The backtest is reconciled in the same way, and its errors make the paths.
 """
 
 from dataclasses import dataclass, replace
@@ -60,8 +61,12 @@ def reconcile(
 
 @dataclass(frozen=True, eq=False)
 class _Past:
-    """Past windows of every node: y and means are nodes × periods, and known says where a node was there."""
+    """Past windows of every node: y and means are nodes × periods, and known says where a node was there.
 
+    bottom: how many of the nodes, the last, are series.
+    """
+
+    bottom: int
     calendar: Calendar
     y: Matrix
     means: Matrix
@@ -80,14 +85,21 @@ class _Past:
         ds = days["ds"]
         y, means = (hierarchy.matrix(errors, column, ds) for column in ("y", "mean"))
         known = hierarchy.matrix(errors.with_columns(known=pl.lit(1.0)), "known", ds)
-        return cls(Calendar(tuple(ds), days["fold"].to_numpy(), grain), y, means, known.astype(bool))
+        return cls(hierarchy.bottom, Calendar(tuple(ds), days["fold"].to_numpy(), grain), y, means, known.astype(bool))
 
     def variances(self, forecast: Matrix) -> Matrix:
         """Mean squared error of each node."""
         told = self.known.sum(axis=1)
         squares = ((self.y - self.means) ** 2).sum(axis=1)
         variances: Matrix = np.where(told > 0, squares / np.maximum(told, 1), (forecast**2).mean(axis=1))
+        variances[-self.bottom :] *= self._together()
         return variances
+
+    def _together(self) -> float:
+        """How much larger the mean squared error of the sum of all series is than if they erred independently."""
+        errors = (self.y - self.means)[-self.bottom :]
+        alone = float(np.square(errors).sum())
+        return max(1.0, float(np.square(errors.sum(axis=0)).sum()) / alone) if alone else 1.0
 
     def errors(self, bottom: Matrix, forecast: Matrix) -> Matrix:
         """Errors of the series once reconciled to `bottom`; of a series never seen, its forecast, now added, now taken.

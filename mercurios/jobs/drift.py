@@ -112,7 +112,8 @@ def _level(desk: Desk, level: str, spec: LevelSpec, rules: DriftRules) -> LevelD
     kept, unwatched = _kept(desk, champion, level, panel), ""
     alarms = watch_inputs(panel, fitted_on=chosen_on, level=level, rules=rules)
     try:
-        monitor = learn(table_of(desk.registry, champion, SCORED_WINDOWS), level=level, grain=spec.grain, rules=rules)
+        windows = table_of(desk.registry, champion, SCORED_WINDOWS).filter("modelled")
+        monitor = learn(windows, level=level, grain=spec.grain, rules=rules)
         alarms += watch(monitor, kept)
     except ModelError as error:
         unwatched = str(error)

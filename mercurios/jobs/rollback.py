@@ -4,7 +4,8 @@
     done.champion.version, done.release.id
 
 What a version predicted is kept with it, so nothing is fitted: a release with its rows is published, which open
-sessions find within seconds. Rows of other tenants, levels and tables stay as they are.
+sessions find within seconds. Levels that add up are made to add up again, from what each champion predicted alone; rows
+of other tenants, levels and tables stay as they are.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import polars as pl
 import pyarrow as pa
 import structlog
 
-from mercurios.errors import BadRequest
+from mercurios.errors import BadRequest, ModelError
 from mercurios.jobs.expire import RELEASE
-from mercurios.jobs.retrain.desk import PUBLISHED, table_of
+from mercurios.jobs.retrain.coherent import TREE, Base, add_up
+from mercurios.jobs.retrain.desk import PUBLISHED, SCORED_WINDOWS, table_of
 from mercurios.jobs.retrain.recommender import KIND as RECOMMENDER
 from mercurios.lake import Lake, Release
 from mercurios.registry import ModelVersion, Registry
@@ -45,7 +47,10 @@ def roll_back(name: str, lake: Lake, registry: Registry, *, to: int | None = Non
     instead_of, target = registry.champion(name), registry.former(name, to)
     base = lake.require_current()
     there = _frame(lake.reader(tenant_id, base).table(table)) if base.holds(table) else None
-    rows = _shaped(table, tenant_id, _predicted(registry, target), others=_of_other_levels(there, level))
+    predicted = _predicted(registry, target)
+    if level is not None and there is not None:
+        predicted = _beside(registry, level, target, there)
+    rows = _shaped(table, tenant_id, predicted)
     # Readers first: if the alias is not moved any more, running it again publishes the same and moves it.
     release = lake.publish({table: rows}, as_of=base.as_of, tenants=(tenant_id,), base=base)
     champion = registry.roll_back(name, target.version, reason)
@@ -76,14 +81,38 @@ def _predicted(registry: Registry, version: ModelVersion) -> pl.DataFrame:
     return table_of(registry, version, PUBLISHED).with_columns(model_version=pl.lit(str(version.version)))
 
 
-def _of_other_levels(there: pl.DataFrame | None, level: str | None) -> pl.DataFrame | None:
-    return None if there is None or level is None else there.filter(pl.col("level") != level)
+def _beside(registry: Registry, level: str, target: ModelVersion, there: pl.DataFrame) -> pl.DataFrame:
+    """The forecasts of all levels: those that are served, one in another version, adding up where they should."""
+    served = {str(name): rows for (name,), rows in there.partition_by("level", as_dict=True).items()}
+    model = target.name.removesuffix(level)
+    versions = {
+        name: registry.version(f"{model}{name}", int(rows.item(0, "model_version"))) for name, rows in served.items()
+    }
+    bases = {
+        name: base
+        for name in TREE
+        if (version := {**versions, level: target}.get(name))
+        if (base := _base(registry, version))
+    }
+    together = add_up(bases)
+    if together.why_not:
+        log.warning("forecasts do not add up", model=target.name, why=together.why_not)
+    parts = {**served, level: _predicted(registry, target), **({} if together.why_not else together.rows)}
+    return pl.concat([rows.drop("tenant_id", strict=False) for rows in parts.values()], how="diagonal")
 
 
-def _shaped(table: str, tenant_id: str, rows: pl.DataFrame, others: pl.DataFrame | None) -> pa.Table:
+def _base(registry: Registry, version: ModelVersion) -> Base | None:
+    """What a version forecast alone; None where its windows were not kept."""
+    try:
+        return Base(_predicted(registry, version), table_of(registry, version, SCORED_WINDOWS))
+    except ModelError as error:
+        log.warning("forecast cannot be added up", model=version.name, version=version.version, error=str(error))
+        return None
+
+
+def _shaped(table: str, tenant_id: str, rows: pl.DataFrame) -> pa.Table:
     schema = TABLES[table].schema
-    own = rows.with_columns(tenant_id=pl.lit(tenant_id)).select(schema.names).to_arrow().cast(schema)
-    return own if others is None else pa.concat_tables([own, others.select(schema.names).to_arrow().cast(schema)])
+    return rows.with_columns(tenant_id=pl.lit(tenant_id)).select(schema.names).to_arrow().cast(schema)
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:

@@ -13,7 +13,7 @@ DAYS = 14
 """A shift is looked for in so many days, with forecasts made before they began."""
 MONTH_DAYS = 30.4375
 _LEAST_VALUES = 4
-_BUDGET = {"series": 0.35, "level": 0.5, "coverage": 0.05, "zeros": 0.05, "beginners": 0.05}
+_BUDGET = {"series": 0.4, "level": 0.3, "coverage": 0.05, "zeros": 0.05, "beginners": 0.05}
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from mercurios.config import ROOT
 from mercurios.errors import ConfigError, SeriesTooShort, TooFewPurchases
 from mercurios.forecasting import ForecastSpec
 from mercurios.forecasting.gate import GateRules
+from mercurios.jobs.retrain.coherent import Served, add_up
 from mercurios.jobs.retrain.desk import Desk
 from mercurios.jobs.retrain.levels import SALES, LevelResult, retrain_level
 from mercurios.jobs.retrain.recommender import KIND, RecommenderResult, retrain_recommender
 from mercurios.jobs.retrain.report import KEPT, LevelScore, RecommenderScore, RetrainReport
 from mercurios.recommendation import RecommenderSpec
-from mercurios.registry import Registry
+from mercurios.registry import CHALLENGER, CHAMPION, Registry
 from mercurios.serving import Session
 from mercurios.tables import TABLES
 
@@ -74,9 +75,10 @@ def retrain(
     specs = specs or Specs.load()
     desk = Desk.open(session, registry, as_of)
     levels, recommender, skipped = _train(desk, specs, due)
+    served = add_up({level.score.level: level.base for level in levels})
     tables = {name: TABLES[name].schema.empty_table() for name in ("forecasts", "recommendations")}
     if levels:
-        tables["forecasts"] = desk.shaped("forecasts", pl.concat([level.rows for level in levels], how="diagonal"))
+        tables["forecasts"] = desk.shaped("forecasts", pl.concat(served.rows.values(), how="diagonal"))
     if recommender:
         tables["recommendations"] = desk.shaped("recommendations", recommender.rows)
     report = RetrainReport(
@@ -86,7 +88,8 @@ def retrain(
         recommender=recommender.score if recommender else None,
         skipped=skipped,
         tables=tables,
-        kept=_kept(desk, levels),
+        kept=_kept(desk, served, levels),
+        alone=served.why_not,
         forecast_png=levels[-1].png if levels else b"",
         seconds=time.perf_counter() - started,
     )
@@ -114,13 +117,16 @@ def _train(
     return levels, recommender, skipped
 
 
-def _kept(desk: Desk, levels: Sequence[LevelResult]) -> pa.Table:
+def _kept(desk: Desk, served: Served, levels: Sequence[LevelResult]) -> pa.Table:
+    """What is served, and what the challengers that shadow it forecast alone."""
     if not levels:
         return KEPT.empty_table()
-    rows = pl.concat([level.kept for level in levels], how="diagonal").with_columns(
+    roles = {CHAMPION: served.rows.values(), CHALLENGER: [level.shadow for level in levels]}
+    rows = [part.with_columns(role=pl.lit(role)) for role, parts in roles.items() for part in parts]
+    whose = pl.concat(rows, how="diagonal").with_columns(
         tenant_id=pl.lit(desk.session.tenant_id), release=pl.lit(desk.session.release.id)
     )
-    return rows.select(KEPT.names).to_arrow().cast(KEPT)
+    return whose.select(KEPT.names).to_arrow().cast(KEPT)
 
 
 def _log(report: RetrainReport) -> None:
@@ -131,6 +137,7 @@ def _log(report: RetrainReport) -> None:
         champions=[f"{score.level} {score.model}" for score in report.forecast],
         recommender=report.recommender.model if report.recommender else None,
         skipped=sorted(report.skipped),
+        alone=report.alone,
         forecasts=report.tables["forecasts"].num_rows,
         recommendations=report.tables["recommendations"].num_rows,
         seconds=round(report.seconds, 1),

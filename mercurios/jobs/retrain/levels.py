@@ -13,12 +13,13 @@ from mercurios.forecasting import LevelSpec, backtest, score_windows
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.gate import Decision, GateRules, decide
 from mercurios.jobs.retrain.choice import CHOSEN_ON, Choice, compared, standing
+from mercurios.jobs.retrain.coherent import Base
 from mercurios.jobs.retrain.desk import Desk, Entry, Record
 from mercurios.jobs.retrain.promotion import Contest, Verdict, gated, judge
 from mercurios.jobs.retrain.report import LevelScore
 from mercurios.jobs.retrain.trial import Trial, split_sales
 from mercurios.progress import track
-from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion
+from mercurios.registry import ModelVersion
 
 GATE = "gate"
 """Tag of a version and table of a run: what the gate said, a line per check."""
@@ -35,6 +36,10 @@ SALES: Mapping[str, str] = {
         "select category as key, sold_on, cast(sum(revenue) as double) as revenue"
         " from marts.mart_sales_daily group by category, sold_on"
     ),
+    "branch_department": (
+        "select cast(branch as varchar) || '/' || department as key, sold_on, cast(sum(revenue) as double) as revenue"
+        " from marts.mart_sales_daily group by branch, department, sold_on"
+    ),
     "branch": (
         "select cast(branch as varchar) as key, sold_on, cast(sum(revenue) as double) as revenue"
         " from marts.mart_sales_daily group by branch, sold_on"
@@ -45,14 +50,14 @@ _SHOWN_DAYS = 126
 
 @dataclass(frozen=True)
 class LevelResult:
-    """Score, rows of the table `forecasts` without the tenant, and a chart of the series that sells most.
+    """Score, what the champion forecasts alone, and a chart of the series that sells most.
 
-    kept: the same rows with their `role`, and those of the challenger.
+    shadow: rows of the challenger; none where there is none.
     """
 
     score: LevelScore
-    rows: pl.DataFrame
-    kept: pl.DataFrame
+    base: Base
+    shadow: pl.DataFrame
     png: bytes
 
 
@@ -85,12 +90,13 @@ def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules, *, 
         advance(1)
     if outcome is None:
         return retrain_level(desk, level, spec, rules, why="the champion no longer beats the baseline")
-    rows = _rows(trial, outcome.verdict.champion, registered.champion)
-    kept = [rows.with_columns(role=pl.lit(CHAMPION))]
+    name = outcome.verdict.champion
+    rows = _rows(trial, name, registered.champion)
+    shadow = rows.clear()
     if outcome.verdict.challenger and registered.challenger:
-        beside = _rows(trial, outcome.verdict.challenger, registered.challenger)
-        kept.append(beside.with_columns(role=pl.lit(CHALLENGER)))
-    return LevelResult(_score(trial, outcome, registered.champion, seconds), rows, pl.concat(kept), png)
+        shadow = _rows(trial, outcome.verdict.challenger, registered.challenger)
+    base = Base(rows, trial.windows(name))
+    return LevelResult(_score(trial, outcome, registered.champion, seconds), base, shadow, png)
 
 
 @dataclass(frozen=True)

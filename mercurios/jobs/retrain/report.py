@@ -68,7 +68,8 @@ class RetrainReport:
     """One tenant's retraining.
 
     tables: shaped as `mercurios.tables` says. kept: shaped as KEPT, one row per level × key × ds × role (champion or
-    challenger); the champion's are those of the served table. skipped: what was not trained, and why.
+    challenger); the champion's are those of the served table. skipped: what was not trained, and why. alone: why the
+    daily levels do not add up, empty when they do.
     """
 
     tenant_id: str
@@ -80,6 +81,7 @@ class RetrainReport:
     kept: pa.Table
     forecast_png: bytes
     seconds: float
+    alone: str = ""
 
     def score_rows(self) -> list[dict[str, object]]:
         """One row per trained model, for a table: metric of the champion and of the baseline, rounded."""

@@ -55,9 +55,14 @@ class Trial:
         made, told = self.made_by(name), {"data_digest": self.data.digest, **tags}
         tables = {
             PUBLISHED: self.rows(name),
-            SCORED_WINDOWS: self.modelled.scored_by(name) if chosen_in is None else chosen_in,
+            SCORED_WINDOWS: self.windows(name) if chosen_in is None else chosen_in,
         }
         return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), tables, told)
+
+    def windows(self, name: str) -> pl.DataFrame:
+        """Past windows of the level as one contender and the tail's method forecast them; `modelled` tells whose."""
+        modelled = self.modelled.scored_by(name).with_columns(modelled=pl.lit(value=True))
+        return pl.concat([modelled, self.tail.scored.with_columns(modelled=pl.lit(value=False))])
 
     def rows(self, name: str) -> pl.DataFrame:
         """The forecast of one contender in the columns of the table `forecasts`, without tenant and version."""
