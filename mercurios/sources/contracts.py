@@ -365,9 +365,18 @@ PAYMENT = contract(
     text="currencyNumber?",
     timestamp="date invoiceDate?",
 )
+# Ours: no stored response has a promotion. A merchant drops a file of them; who answers 404 has none.
+PROMOTION = contract(
+    "promotion",
+    "kind articleNumber categoryNumber branchNumber firstDay lastDay",
+    text="kind",
+    integer="articleNumber? categoryNumber? branchNumber?",
+    number="share? discount?",
+    timestamp="firstDay lastDay",
+)
 
 _MASTERS = (COUNTRY, CURRENCY, SEASON, SIZE, LABEL, BRANCH, CATEGORY, SUPPLIER, STAFF, ARTICLE, CUSTOMER, ARTICLESIZE)
-_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT)
+_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT, PROMOTION)
 CONTRACTS: Mapping[str, Contract] = MappingProxyType({each.entity: each for each in (*_MASTERS, *_EVENTS)})
 """All entities that are read, by name, masters before what refers to them."""
 
