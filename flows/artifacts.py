@@ -8,6 +8,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from mercurios.jobs.export import ExportReport
 from mercurios.jobs.ingest import IngestReport
+from mercurios.jobs.propose import ProposalReport
 from mercurios.jobs.query import QueryReport
 from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
@@ -120,6 +121,13 @@ def scores(reports: Sequence[RetrainReport]) -> None:
             key=f"forecast-{report.tenant_id.replace('_', '-')}",
             description=f"Forecast of {report.tenant_id} with 80 and 95 % intervals",
         )
+
+
+def proposals(reports: Sequence[ProposalReport]) -> None:
+    """The orders that are worth most, one row per item; below them what was ordered and what was left out."""
+    rows = [row for report in reports for row in report.top()]
+    told = "; ".join(report.told for report in reports)
+    create_table_artifact(rows, key="reorder-proposals", description=f"Order proposals, most margin first. {told}")
 
 
 def answers(reports: Sequence[QueryReport]) -> None:

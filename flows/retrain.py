@@ -1,4 +1,7 @@
-"""Retrain: forecasts and recommenders per tenant; the predictions join the release, and are kept to be scored."""
+"""Retrain: forecasts and recommenders per tenant; the predictions join the release, and are kept to be scored.
+
+Order proposals follow when all of that is published: their failure loses no forecast.
+"""
 
 from datetime import UTC, datetime
 
@@ -6,6 +9,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
+from flows.propose import propose
 from mercurios import wiring
 from mercurios.forecasting.engine import on
 from mercurios.jobs.keep_forecasts import keep_forecasts
@@ -29,8 +33,9 @@ def retrain_tenant(tenant_id: str, as_of: datetime) -> RetrainReport:
 
 @flow(name="retrain")
 def retrain(tenants: list[str] | None = None, as_of: datetime | None = None) -> list[RetrainReport]:
-    """Retrain `tenants` (all when none are named) on the current release."""
+    """Retrain `tenants` (all when none are named) on the current release, then propose what they should order."""
     moment = as_of or datetime.now(UTC)
     reports = [retrain_tenant(tenant_id, moment) for tenant_id in tenants or wiring.tenant_ids()]
     artifacts.scores(reports)
+    propose(tenants, moment)
     return reports

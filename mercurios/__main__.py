@@ -158,6 +158,12 @@ def retrain(tenant: Tenants = None) -> None:
 
 
 @app.command()
+def propose(tenant: Tenants = None) -> None:
+    """Propose what to order, from forecasts of units; retrain does it as well, after its own work."""
+    _flow("propose", tenants=tenant)
+
+
+@app.command()
 def index(tenant: Tenants = None) -> None:
     """Build the search index of every tenant."""
     _flow("index", tenants=tenant)

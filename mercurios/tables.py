@@ -315,6 +315,33 @@ _PREDICTIONS = (
         float="score",
         text="reason model model_version",
     ),
+    _table(
+        "reorder_proposals",
+        "tenant × item: an article in a branch, or where branch is null an article for all branches together; units, "
+        "weeks, money net at purchase price; rates are fractions of the unit cost a year; rank 1 is worth most",
+        "item",
+        "retrain",
+        text="item",
+        int="article_number branch supplier_number rank",
+        text_="label category department supplier service_class lead_time_basis reason",
+        day="cutoff",
+        float="on_hand on_order on_order_days pack_size minimum_order holding_rate obsolescence_rate lead_days_mean "
+        "lead_days_sd service_level protection_weeks expected_demand safety_stock reorder_point order_up_to position "
+        "wanted_quantity order_quantity",
+        fine="unit_cost price",
+        money="order_value lost_margin_avoided holding_cost_added budget",
+    ),
+    _table(
+        "unit_forecasts",
+        "tenant × item of reorder_proposals × week, in units",
+        "item ds",
+        "retrain",
+        text="item",
+        day="ds",
+        float="mean lo80 hi80 lo95 hi95",
+        text_="model",
+        day_="cutoff",
+    ),
 )
 
 TABLES = {table.name: table for table in (*_DIMENSIONS, *_FACTS, *_MARTS, *_PREDICTIONS)}

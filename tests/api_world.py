@@ -51,6 +51,8 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
         ],
         "dim_articles": [{"article_number": article, "label": f"{word} bread", "category": f"{word} bakery"}],
+        "dim_branches": [{"branch": _branch(mark)}],
+        "dim_suppliers": [{"supplier_number": mark * 10_000 + 1, "name": f"{word} mill"}],
         "dim_customers": [{"customer_number": customer + n} for n in range(2 if tenant == "north" else 4)],
         "mart_sales_daily": [
             place | {"sold_on": day, "lines": mark, "units": float(amount), "revenue": _amount(amount)}
@@ -72,7 +74,32 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             | {"reason": f"{word} reason {rank}", "model": "als", "model_version": "1"}
             for rank in (1, 2, 3)
         ],
+        "reorder_proposals": [_proposal(word, mark, article, rank) for rank in (1, 2, 3)],
+        "unit_forecasts": [
+            {"item": f"{article}/{_branch(mark)}", "ds": CUTOFF + timedelta(days=1 + 7 * week), "mean": mark * 1.0}
+            | {"lo80": mark / 2, "hi80": mark * 2.0, "lo95": mark / 4, "hi95": mark * 4.0}
+            | {"model": "RecentMean", "cutoff": CUTOFF}
+            for week in range(4)
+        ],
     }
+
+
+def _proposal(word: str, mark: int, article: int, rank: int) -> dict[str, Any]:
+    """An order by branch, one for all branches, and an article without a stock record."""
+    place = {1: (f"{article}/{_branch(mark)}", _branch(mark)), 2: (str(article), None), 3: (str(article + 1), None)}
+    item, branch = place[rank]
+    who = {"item": item, "branch": branch, "article_number": article + (rank == 3), "rank": rank, "cutoff": CUTOFF}
+    names = {"label": f"{word} bread", "category": f"{word} bakery", "supplier": f"{word} mill"}
+    terms = {"pack_size": 1.0, "minimum_order": 0.0, "holding_rate": 0.25, "obsolescence_rate": 0.25}
+    common = who | names | terms | {"supplier_number": mark * 10_000 + 1, "service_class": "AX", "on_order": 0.0}
+    common |= {"budget": Decimal(mark * 1_000), "unit_cost": Decimal(2), "price": Decimal(3)}
+    if rank == 3:
+        return common | {"reason": "no_stock", "wanted_quantity": 0.0, "order_quantity": 0.0, "order_value": Decimal(0)}
+    order = {"on_hand": mark * 1.0, "position": mark * 1.0, "reorder_point": mark * 3.0, "order_up_to": mark * 3.0}
+    order |= {"wanted_quantity": mark * 2.0, "order_quantity": mark * 2.0, "order_value": Decimal(mark * 4)}
+    order |= {"lost_margin_avoided": Decimal(mark * 2) / rank, "holding_cost_added": Decimal(mark) / 100}
+    order |= {"service_level": 0.95, "protection_weeks": 3.0, "expected_demand": mark * 2.5, "safety_stock": mark / 2}
+    return common | order | {"reason": "below_reorder_point", "lead_time_basis": "default"}
 
 
 def _branch(mark: int) -> int:
@@ -258,5 +285,5 @@ def listening(world: ApiWorld) -> Iterator[ApiWorld]:
         loop.call_soon_threadsafe(stopping.set)
         thread.join()
         loop.close()
-        world.app.close()
+        world.app.service.close()
         world.http.close()

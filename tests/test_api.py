@@ -55,9 +55,13 @@ def test_the_query_type_is_the_one_that_was_promised() -> None:
                   where: [Filter!], orderBy: [Order!], limit: Int = 100): MetricResult!
           forecast(level: ForecastLevel!, key: String!, horizon: Int = 28): Forecast!
           recommendations(customer: String!, limit: Int = 10): [Recommendation!]!
+          reorderProposals(branch: String, article: String, supplier: String, onlyOrders: Boolean = true,
+                           limit: Int = 50, after: Int): ReorderProposals!
+          supplierDelay(supplier: String!, days: Int!): SupplierDelay!
           ask(question: String!, locale: String): Answer!
         }"""
     names = ["Tenant", "Metric", "MetricResult", "Forecast", "Recommendation", "Answer"]
+    names += ["ReorderProposals", "SupplierDelay"]
     stubs = "\n".join(f"type {name} {{ x: Int }}" for name in names)
     stubs += "scalar Date enum Grain { X } enum ForecastLevel { X } input Filter { x: Int } input Order { x: Int }"
     assert fields_of("Query", build_schema(promised + stubs)) == fields_of("Query", load_schema())
@@ -233,6 +237,129 @@ def test_recommendations_that_cannot_be(api: ApiWorld, customer: str, limit: int
     code, said = api.fail(document, c=customer, n=limit)
     assert code == "BAD_REQUEST"
     assert message in said
+
+
+PROPOSALS = """query($b: String, $a: String, $s: String, $o: Boolean, $n: Int, $after: Int) {
+    reorderProposals(branch: $b, article: $a, supplier: $s, onlyOrders: $o, limit: $n, after: $after) {
+        proposals { item rank article branch label supplierNumber supplier orderQuantity orderValue unitCost
+                    reason reasonText german: reasonText(locale: "de-AT") lostMarginAvoided holdingCostAdded
+                    serviceClass serviceLevel leadTimeBasis leadDays onHand reorderPoint orderUpTo }
+        matches orderValue lostMarginAvoided holdingCostAdded budget currency cutoff next } }"""
+
+
+def test_reorder_proposals(api: ApiWorld) -> None:
+    page = api.ask(PROPOSALS, n=1)["reorderProposals"]
+    assert page["proposals"] == [
+        {
+            "item": "8800001/8801",
+            "rank": 1,
+            "article": "8800001",
+            "branch": "8801",
+            "label": "northern bread",
+            "supplierNumber": "880001",
+            "supplier": "northern mill",
+            "orderQuantity": 176.0,
+            "orderValue": 352.0,
+            "unitCost": 2.0,
+            "reason": "BELOW_REORDER_POINT",
+            "reasonText": "Stock and open orders (88 units) are below the reorder point of 264; "
+            "176 units fill up to 264.",
+            "german": "Bestand und offene Bestellungen (88 Stück) liegen unter dem Meldebestand von 264; "
+            "176 Stück füllen bis 264 auf.",
+            "lostMarginAvoided": 176.0,
+            "holdingCostAdded": 0.88,
+            "serviceClass": "AX",
+            "serviceLevel": 0.95,
+            "leadTimeBasis": "DEFAULT",
+            "leadDays": None,
+            "onHand": 88.0,
+            "reorderPoint": 264.0,
+            "orderUpTo": 264.0,
+        }
+    ]
+    assert (page["matches"], page["orderValue"], page["lostMarginAvoided"], page["holdingCostAdded"]) == (
+        2, 704.0, 264.0, 1.76,
+    )  # fmt: skip
+    assert (page["budget"], page["currency"], page["cutoff"], page["next"]) == (88_000.0, "USD", "2017-12-31", 1)
+
+
+def test_proposals_are_paged_and_filtered(api: ApiWorld) -> None:
+    def ranks(**given: Any) -> list[int]:
+        return [one["rank"] for one in api.ask(PROPOSALS, **given)["reorderProposals"]["proposals"]]
+
+    second = api.ask(PROPOSALS, n=1, after=1)["reorderProposals"]
+    assert [one["rank"] for one in second["proposals"]] == [2]
+    assert (second["matches"], second["next"]) == (2, None), "sums are over all pages"
+    assert ranks(o=False) == [1, 2, 3]
+    assert ranks(b="8801") == [1]
+    assert ranks(a="8800001") == [1, 2]
+    assert ranks(s="Northern Mill") == ranks(s="880001") == [1, 2]
+    silent = api.ask(PROPOSALS, o=False, after=2)["reorderProposals"]["proposals"][0]
+    assert (silent["reason"], silent["onHand"], silent["leadTimeBasis"]) == ("NO_STOCK", None, None)
+    assert "stock record" in silent["reasonText"]
+    assert "Bestandssatz" in silent["german"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"n": 0}, "limit 0: expected 1 to 1,000"),
+        ({"n": 1_001}, "expected 1 to 1,000"),
+        ({"b": "7701"}, "no branch '7701'"),
+        ({"b": "Berlin"}, "expected a number"),
+        ({"a": "7700001"}, "no article '7700001'"),
+        ({"s": "southern mill"}, "no supplier 'southern mill'; close to it: 880001 northern mill"),
+        ({"s": ""}, "no supplier ''"),
+    ],
+)
+def test_proposals_that_cannot_be(api: ApiWorld, given: dict[str, Any], message: str) -> None:
+    code, said = api.fail(PROPOSALS, **given)
+    assert code == "BAD_REQUEST"
+    assert message in said
+
+
+DELAY = """query($s: String!, $d: Int!) { supplierDelay(supplier: $s, days: $d) {
+    supplierNumber supplier days items weeks cutoff currency
+    onTime { orderQuantity orderValue stockoutRisk lostMargin }
+    late { orderQuantity orderValue stockoutRisk lostMargin }
+    orderQuantityDifference orderValueDifference
+    stockoutRiskDifference { mean lo80 hi80 } lostMarginDifference { mean lo80 hi80 } } }"""
+
+
+def test_a_late_supplier_beside_one_on_time(api: ApiWorld) -> None:
+    told = api.ask(DELAY, s="880001", d=14)["supplierDelay"]
+    assert (told["supplierNumber"], told["supplier"], told["days"]) == ("880001", "northern mill", 14)
+    assert (told["items"], told["weeks"], told["cutoff"], told["currency"]) == (1, 5, "2017-12-31", "USD")
+    on_time, late = told["onTime"], told["late"]
+    assert told["orderQuantityDifference"] == late["orderQuantity"] - on_time["orderQuantity"] > 88
+    assert told["orderValueDifference"] == pytest.approx(late["orderValue"] - on_time["orderValue"])
+    lost = told["lostMarginDifference"]
+    assert lost["mean"] == pytest.approx(late["lostMargin"] - on_time["lostMargin"])
+    assert 0 < lost["lo80"] < lost["mean"] < lost["hi80"]
+    assert 0 < on_time["stockoutRisk"] < late["stockoutRisk"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("supplier", "days", "message"),
+    [
+        ("880001", 0, "a delay of 0 days: expected 1 to 90"),
+        ("880001", 91, "expected 1 to 90"),
+        ("770001", 14, "no supplier '770001'"),
+    ],
+)
+def test_a_delay_that_cannot_be(api: ApiWorld, supplier: str, days: int, message: str) -> None:
+    code, said = api.fail(DELAY, s=supplier, d=days)
+    assert code == "BAD_REQUEST"
+    assert message in said
+
+
+def test_a_release_without_proposals_says_what_to_do(tmp_path: Path) -> None:
+    fields = ["reorderProposals { matches }", 'supplierDelay(supplier: "880001", days: 14) { items }']
+    with listening(make_world(tmp_path, leave_out=("reorder_proposals", "unit_forecasts"))) as api:
+        for field in fields:
+            code, message = api.fail(f"{{ {field} }}")
+            assert code == "NO_CHAMPION"
+            assert "mercurios propose" in message
 
 
 def test_a_release_without_predictions_says_what_to_do(tmp_path: Path) -> None:
@@ -587,7 +714,7 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(api.app._graphql, "answer", fail)
+    monkeypatch.setattr(api.app.service._graphql, "answer", fail)
     with capture_logs() as logs:
         answer = api.post({"query": "{ tenant { id } }"})
     assert answer.status_code == 500
@@ -597,8 +724,8 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
 
 
 def test_a_tenant_without_data_is_told_so(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = api.app._backend
-    monkeypatch.setattr(api.app, "_backend", replace(backend, tenants=lambda: ("west",)))
+    backend = api.app.service._backend
+    monkeypatch.setattr(api.app.service, "_backend", replace(backend, tenants=lambda: ("west",)))
     monkeypatch.setitem(api.tokens, "west", issue(SECRET, "west", "viewer", timedelta(minutes=1)))
     code, message = api.fail("{ tenant { id } }", tenant="west")
     assert code == "NO_RELEASE"
@@ -722,7 +849,7 @@ def test_a_signal_ends_the_server_after_its_last_answer(
 def test_without_a_release_the_api_starts_and_says_what_is_missing(tmp_path: Path) -> None:
     with listening(make_world(tmp_path, is_empty=True)) as api:
         with capture_logs() as logs:
-            api.app.warm_up()
+            api.app.service.warm_up()
         assert [entry["event"] for entry in logs] == ["api.cold"]
         code, message = api.fail("{ tenant { id } }")
         assert code == "NO_RELEASE"

@@ -33,7 +33,7 @@ def keys_of(tenant: str) -> list[str]:
     """What a spy knows of the other merchant: names and numbers, whole and mistyped, and SQL to get out with."""
     word, mark = MARKS[tenant]
     numbers = [str(mark * factor + 1) for factor in (100, 1_000, 100_000)]
-    whole = [f"{word} bakery", f"{word} grocery", *numbers, tenant]
+    whole = [f"{word} bakery", f"{word} grocery", f"{word} mill", *numbers, str(mark * 10_000 + 1), tenant]
     return whole + [name[:-1] for name in whole] + ["", "%", "' or '1'='1", "x') or true --", f"tenant_id = '{tenant}'"]
 
 
@@ -70,6 +70,11 @@ VARIABLES = st.fixed_dictionaries(
         "customer": KEYS,
         "limit": st.integers(-1, 200) | st.none(),
         "question": KEYS.map(lambda key: f"revenue of {key}"),
+        "branch": KEYS | st.none(),
+        "article": KEYS | st.none(),
+        "supplier": KEYS,
+        "after": st.integers(-1, 4) | st.none(),
+        "days": st.integers(0, 91),
     }
 )
 FIELDS = {
@@ -83,6 +88,18 @@ FIELDS = {
     ),
     "customer: String!, limit: Int": (
         "recommendations(customer: $customer, limit: $limit) { article label score reason }"
+    ),
+    "branch: String, article: String, limit: Int, after: Int": (
+        "reorderProposals(branch: $branch, article: $article, onlyOrders: false, limit: $limit, after: $after)"
+        " { proposals { item rank article label branch category supplierNumber supplier orderQuantity orderValue"
+        " reasonText onHand reorderPoint } matches orderValue budget next }"
+    ),
+    "supplier: String!, limit: Int": (
+        "reorderProposals(supplier: $supplier, limit: $limit) { proposals { item supplier orderValue } orderValue }"
+    ),
+    "supplier: String!, days: Int!": (
+        "supplierDelay(supplier: $supplier, days: $days)"
+        " { supplierNumber supplier items onTime { orderQuantity orderValue } late { lostMargin } }"
     ),
     "question: String!": "ask(question: $question) { status text columns rows query sources release }",
     "": "tenant { id name currency timeZone locale release { id at asOf tables { name rows } } }",
@@ -130,6 +147,8 @@ def test_the_search_for_leaks_would_find_one(api: ApiWorld, tenant: str) -> None
         f'{{ forecast(level: BRANCH, key: "{branch}") {{ points {{ hi80 }} }} }}',
         f'{{ forecast(level: BRANCH, key: "{branch[:-1]}") {{ model }} }}',
         f'{{ recommendations(customer: "{customer}") {{ article reason }} }}',
+        "{ reorderProposals { proposals { item supplier } orderValue } }",
+        f'{{ supplierDelay(supplier: "{MARKS[tenant][0]} mill", days: 14) {{ supplier supplierNumber }} }}',
         '{ ask(question: "revenue") { text } }',
     ]
     for document in documents:

@@ -147,6 +147,7 @@ def test_the_fields_of_a_file_are_listed(home: Path) -> None:
         (("ingest", "-t", "north", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'; known: north, south"),
         (("ingest", "-e", "sales"), BadRequest, "unknown entity 'sales'; did you mean sale?"),
         (("retrain", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
+        (("propose", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
         (("index", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
         (("pipeline", "-t", "wrong"), UnknownTenant, "no tenant 'wrong'"),
         (("tenant", "onboard", "wrong"), UnknownTenant, "no tenant 'wrong'"),

@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 
 import polars as pl
 import pytest
 
 from mercurios import wiring
 from mercurios.config import ROOT, Settings, child_environment
+from mercurios.errors import ModelError
 from mercurios.jobs.keep_forecasts import KEPT_FORECASTS
+from mercurios.jobs.propose import ProposalReport
+from mercurios.serving import Session
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
 
@@ -89,6 +93,41 @@ def test_flows_leave_artifacts(world: World) -> None:
     with get_client(sync_client=True) as client:
         keys = {artifact.key for artifact in client.read_artifacts()}
     assert {"ingest-batches", "dbt-results", "release", "backtest-scores", "forecast-north", "answers"} <= keys
+    assert "reorder-proposals" in keys
+
+
+def test_proposals_join_the_release(world: World) -> None:
+    for tenant in SEEDS:
+        shop = wiring.open_workspace(tenant)
+        rows = shop.sql("select * from marts.reorder_proposals")
+        assert set(rows["tenant_id"]) == {tenant}
+        assert set(rows["lead_time_basis"].drop_nulls()) <= {"stated", "default"}
+        assert rows.filter(pl.col("order_quantity") > 0).height > 0
+        fuel = shop.sql("select article_number from marts.dim_articles where not is_merchandise")
+        assert not set(rows["article_number"]) & set(fuel["article_number"])
+
+
+def test_proposals_that_fail_stop_neither_the_other_merchant_nor_forecasts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import propose as module
+
+    made = module.propose_job
+
+    def fails(session: Session, *, as_of: datetime) -> ProposalReport:
+        if session.tenant_id == "north":
+            raise ModelError("north cannot be proposed for")
+        return made(session, as_of=as_of)
+
+    before = wiring.open_lake().require_current()
+    monkeypatch.setattr(module, "propose_job", fails)
+    with pytest.raises(ModelError, match="north cannot be proposed for"):
+        module.propose(["north", "south"])
+    after = wiring.open_lake().require_current()
+    assert after.id > before.id, "the south's proposals are published"
+    assert after.table("forecasts") == before.table("forecasts")
+    rows = wiring.open_lake().reader("north", after).table("reorder_proposals")
+    assert rows.equals(wiring.open_lake().reader("north", before).table("reorder_proposals"))
 
 
 def test_ingest_and_export_again_change_nothing(world: World) -> None:

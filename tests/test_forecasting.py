@@ -27,6 +27,7 @@ from mercurios.forecasting import (
 from mercurios.forecasting.boosting import LightGBM
 from mercurios.forecasting.calendar import CalendarRegression
 from mercurios.forecasting.candidates import (
+    ADIDA,
     AutoETS,
     AutoTheta,
     Candidate,
@@ -35,11 +36,12 @@ from mercurios.forecasting.candidates import (
     build,
     describe,
 )
+from mercurios.forecasting.cold import ColdStart
 from mercurios.forecasting.direct import DirectLightGBM
 from mercurios.forecasting.ensembles import MedianEnsemble, WeightedEnsemble
 from mercurios.forecasting.fitted import _load_pyfunc
 from mercurios.forecasting.intervals import Bands, Quantiles, calibrate, spreads
-from mercurios.forecasting.neural import NHITS
+from mercurios.forecasting.neural import MLP, NHITS
 from mercurios.forecasting.scores import bias, coverage, rmsse, scaled_quantile_loss, wape
 from mercurios.forecasting.series import Rules
 
@@ -157,6 +159,9 @@ CANDIDATES: list[Candidate] = [
     AutoTheta(season_length=7),
     LightGBM(season_length=7, lags=(7, 14), rolling_means=(7,), seasonal_means=(4,), weekday=True, n_estimators=20),
     NHITS(input_size=14, max_steps=5),
+    MLP(input_size=14, max_steps=5),
+    ADIDA(),
+    ColdStart(periods=28, members=(RecentMean(periods=28),)),
     CalendarRegression(),
     DirectLightGBM(n_estimators=20, rows=2_000),
     MedianEnsemble(members=(SeasonalNaive(season_length=7), RecentMean(periods=28))),
@@ -460,6 +465,7 @@ class TestSpec:
             ("horizon: 60", "min_periods_sold is 100, expected at least"),
             ("baseline: Prophet", "baseline and tail must be among the candidates"),
             ("candidates: {Prophet: {}}", "unknown forecast method 'Prophet'"),
+            ("candidates: {Neural: {input_size: 7, max_steps: 9}}", "unknown forecast method 'Neural'; known: ADIDA, "),
             ("candidates: {SeasonalNaive: {season: 7}}", "SeasonalNaive"),
             ("candidates: {MedianEnsemble: {of: [AutoETS]}}", "does not list above it"),
             ("colour: blue", "colour"),

@@ -15,7 +15,16 @@ from mercurios.forecasting import FittedLevel, ForecastSpec, LevelSpec, backtest
 FIRST = date(2023, 1, 2)
 DAYS = 392
 SPEC = ForecastSpec.parse((ROOT / "models" / "forecast.yaml").read_text())
-QUICK = ("SeasonalNaive", "RecentMean", "AutoETS", "LightGBM", "CalendarRegression", "WeightedEnsemble")
+QUICK = (
+    "SeasonalNaive",
+    "RecentMean",
+    "ADIDA",
+    "ColdStart",
+    "AutoETS",
+    "LightGBM",
+    "CalendarRegression",
+    "WeightedEnsemble",
+)
 
 
 def day(number: int) -> date:

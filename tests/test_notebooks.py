@@ -15,7 +15,7 @@ REPORTS = [path for path in NOTEBOOKS if path.parent.name == "reports"]
 
 
 def test_there_is_one_report_per_domain() -> None:
-    assert [path.stem for path in REPORTS] == ["forecasting", "recommender", "sales"]
+    assert [path.stem for path in REPORTS] == ["forecasting", "orders", "recommender", "sales"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -90,6 +90,7 @@ def _articles(random: np.random.Generator, seed: int) -> pl.DataFrame:
                 {
                     "number": float(seed * 1_000_000 + category * 100 + number),
                     "categoryNumber": category,
+                    "supplierNumber": 501 + number % 3,
                     "text1": f"{CATEGORIES[category][0]} Art {number}",
                     "purchasePrice": round(float(random.uniform(2, 20)), 2),
                     "labelPrice": round(float(random.uniform(25, 60)), 2),

@@ -3,7 +3,7 @@
 import time
 import uuid
 from asyncio import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import structlog
@@ -11,12 +11,10 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from mercurios.api.faults import internal, log_fault, refusal
+from mercurios.api.service import Service
 from mercurios.api.telemetry import CONTENT_TYPE
 from mercurios.api.tokens import Identity
 from mercurios.errors import BadRequest, MercuriosError, Unauthenticated
-
-if TYPE_CHECKING:
-    from mercurios.api.server import Api
 
 _LOG = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 1_000_000
@@ -36,11 +34,11 @@ class Handler(RequestHandler):
     """What every answer has in common: headers that give nothing away, and errors as JSON."""
 
     SUPPORTED_METHODS = ("GET", "POST")
-    api: "Api"
+    service: Service
 
-    def initialize(self, api: "Api") -> None:
-        """Bind the application's parts; Tornado calls it first."""
-        self.api = api
+    def initialize(self, service: Service) -> None:
+        """Bind what answers; Tornado calls it first."""
+        self.service = service
         self.request_id = uuid.uuid4().hex
 
     def set_default_headers(self) -> None:
@@ -90,16 +88,16 @@ class Metrics(Handler):
     def get(self) -> None:
         """Write all counters; they hold nothing of any tenant."""
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(self.api.telemetry.render())
+        self.finish(self.service.telemetry.render())
 
 
 @stream_request_body
 class GraphQLHandler(Handler):
     """`POST /graphql`: the token and the size are judged before the body is kept."""
 
-    def initialize(self, api: "Api") -> None:
+    def initialize(self, service: Service) -> None:
         """Begin a request."""
-        super().initialize(api)
+        super().initialize(service)
         self.started = time.perf_counter()
         self.identity: Identity | None = None
         self.refused: tuple[int, MercuriosError] | None = None
@@ -111,7 +109,7 @@ class GraphQLHandler(Handler):
         """Judge the headers. A refusal is kept until the body has passed, or the client might never read it."""
         self.set_header("X-Request-Id", self.request_id)
         try:
-            self.identity = self.api.identify(_bearer(self.request))
+            self.identity = self.service.identify(_bearer(self.request))
         except Unauthenticated as error:
             self.refused = (401, error)
 
@@ -131,11 +129,11 @@ class GraphQLHandler(Handler):
         if self.refused is not None or self.identity is None:
             self._refuse(*(self.refused or (401, Unauthenticated("no token"))))
             return
-        if not self.api.has_room():
+        if not self.service.has_room():
             self.set_header("Retry-After", "1")
             self._refuse(503, BadRequest("too many requests are waiting; try again in a second"))
             return
-        reply = await self.api.answer(b"".join(self.chunks), self.identity, request_id=self.request_id)
+        reply = await self.service.answer(b"".join(self.chunks), self.identity, request_id=self.request_id)
         self.operation, self.outcome = reply.operation, reply.outcome
         self.set_status(reply.status)
         self.finish(reply.body)
@@ -164,7 +162,7 @@ class GraphQLHandler(Handler):
             self.outcome = "refused" if status == 401 else "malformed"
         elif status == 503:
             self.outcome = "busy"
-        self.api.telemetry.count(self.operation, self.outcome, seconds=seconds)
+        self.service.telemetry.count(self.operation, self.outcome, seconds=seconds)
         _LOG.info(
             "api.request",
             request_id=self.request_id,

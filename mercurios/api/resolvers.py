@@ -19,6 +19,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_
 
 from mercurios.answers import Answer
 from mercurios.api.backend import Backend
+from mercurios.api.orders import Page, Wanted, proposals, reason_text, supplier_delay
 from mercurios.api.predictions import Forecast, Recommendation, forecast, recommend
 from mercurios.api.scalars import bind_scalars
 from mercurios.api.tokens import Identity
@@ -202,6 +203,29 @@ def _recommendations(
     return recommend(info.context.session, customer, limit=10 if limit is None else limit)
 
 
+def _reorder_proposals(  # noqa: PLR0913 - the arguments of the field
+    _: object,
+    info: GraphQLResolveInfo,
+    *,
+    branch: str | None = None,
+    article: str | None = None,
+    supplier: str | None = None,
+    onlyOrders: bool | None = None,
+    limit: int | None = None,
+    after: int | None = None,
+) -> Page:
+    wanted = Wanted(branch, article, supplier, only_orders=onlyOrders is not False)
+    return proposals(info.context.session, wanted, limit=50 if limit is None else limit, after=after or 0)
+
+
+def _supplier_delay(_: object, info: GraphQLResolveInfo, *, supplier: str, days: int) -> Mapping[str, Any]:
+    return supplier_delay(info.context.session, supplier, days)
+
+
+def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
+    return reason_text(proposal, _locale(locale) or "en")
+
+
 def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | None = None) -> AnswerView:
     asker: Asker = info.context
     if not question.strip():
@@ -233,7 +257,13 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "Query.metrics": _metrics,
     "Query.forecast": _forecast,
     "Query.recommendations": _recommendations,
+    "Query.reorderProposals": _reorder_proposals,
+    "Query.supplierDelay": _supplier_delay,
     "Query.ask": _ask,
+    "ReorderProposals.orderValue": lambda page, _: page.order_value,
+    "ReorderProposals.lostMarginAvoided": lambda page, _: page.lost_margin_avoided,
+    "ReorderProposals.holdingCostAdded": lambda page, _: page.holding_cost_added,
+    "ReorderProposal.reasonText": _reason_text,
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.description": _in_locale("description"),

@@ -10,19 +10,15 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from mercurios.api.backend import Backend
-from mercurios.api.execution import GraphQL, Reply
 from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, Unknown
-from mercurios.api.telemetry import Telemetry
-from mercurios.api.tokens import Identity, check_secret, verify
-from mercurios.errors import ConfigError, NoRelease, Unauthenticated
-from mercurios.metrics import MetricQuery
+from mercurios.api.service import Service
+from mercurios.errors import ConfigError
 
 _LOG = structlog.get_logger(__name__)
 _GRACE_SECONDS = 10.0
@@ -31,17 +27,11 @@ _BODY_SECONDS = 30.0
 
 
 class Api(Application):
-    """The application with its worker threads; `make_app` makes one."""
+    """The routes of one service; `make_app` makes both."""
 
-    def __init__(self, backend: Backend, secret: str, *, threads: int, max_waiting: int) -> None:
-        self._backend = backend
-        self._secret = check_secret(secret)
-        self._max_waiting = max_waiting
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="api")
-        self.telemetry = Telemetry(sessions_open=lambda: len(backend.sessions))
-        self._graphql = GraphQL(backend, self.telemetry)
-        self.in_flight = 0
-        parts = {"api": self}
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        parts = {"service": service}
         routes = [(r"/graphql", GraphQLHandler, parts), (r"/healthz", Health, parts), (r"/metrics", Metrics, parts)]
         super().__init__(
             routes,
@@ -50,49 +40,10 @@ class Api(Application):
             log_function=lambda handler: None,  # GraphQLHandler writes its own line, structured
         )
 
-    def identify(self, token: str) -> Identity:
-        """Whom the token speaks for; raises Unauthenticated, also when its tenant is not set up here."""
-        identity = verify(self._secret, token)
-        if identity.tenant not in self._backend.tenants():
-            raise Unauthenticated("the token names a tenant that is not set up here; ask for a new one")
-        return identity
-
-    def has_room(self) -> bool:
-        """Whether one more request may wait for a worker."""
-        return self.in_flight < self._max_waiting
-
-    async def answer(self, body: bytes, identity: Identity, *, request_id: str) -> Reply:
-        """Answer a GraphQL request on a worker thread."""
-        self.in_flight += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._workers, lambda: self._graphql.answer(body, identity, request_id=request_id)
-            )
-        finally:
-            self.in_flight -= 1
-
-    def warm_up(self) -> None:
-        """Open one session and compile one metric query, so that the first asker waits for no imports."""
-        try:
-            for tenant in list(self._backend.tenants())[:1]:
-                semantics = self._backend.semantics(self._backend.sessions.get(tenant).release)
-                semantics.compile(MetricQuery((semantics.catalog()[0].name,)))
-        except NoRelease as error:
-            _LOG.warning("api.cold", reason=str(error))
-
-    def close(self) -> None:
-        """Stop the worker threads when their requests are done; those that have not begun are dropped."""
-        self._workers.shutdown(cancel_futures=True)
-
 
 def make_app(backend: Backend, secret: str, *, threads: int = 8, max_waiting: int = 200) -> Api:
-    """Make the application; raises ConfigError when the secret is too short.
-
-    threads: requests that are worked on at the same time. max_waiting: requests that are in the house; one more is
-    answered with 503.
-    """
-    return Api(backend, secret, threads=threads, max_waiting=max_waiting)
+    """Make the application; see `Service`."""
+    return Api(Service(backend, secret, threads=threads, max_waiting=max_waiting))
 
 
 def make_server(app: Api) -> HTTPServer:
@@ -118,7 +69,7 @@ def serve(
     try:
         asyncio.run(_serve(app, listener, announce))
     finally:
-        app.close()
+        app.service.close()
 
 
 def listen(port: int, address: str) -> socket.socket:
@@ -141,7 +92,7 @@ async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], No
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    await loop.run_in_executor(None, app.warm_up)
+    await loop.run_in_executor(None, app.service.warm_up)
     server = make_server(app)
     server.add_sockets([listener])
     host, port = listener.getsockname()[:2]
@@ -151,10 +102,10 @@ async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], No
     server.stop()
     await _drain(app)
     await server.close_all_connections()
-    _LOG.info("api.stopped", unanswered=app.in_flight)
+    _LOG.info("api.stopped", unanswered=app.service.in_flight)
 
 
 async def _drain(app: Api) -> None:
     deadline = asyncio.get_running_loop().time() + _GRACE_SECONDS
-    while app.in_flight and asyncio.get_running_loop().time() < deadline:
+    while app.service.in_flight and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)

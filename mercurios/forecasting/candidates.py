@@ -8,6 +8,7 @@ cutoff cannot be seen.
 """
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -56,10 +57,11 @@ class Candidate(BaseModel, ABC, frozen=True, extra="forbid"):
 def build(name: str, params: Mapping[str, Any]) -> Candidate:
     """Make a candidate from plain data; raises ConfigError naming the method or the field that is wrong."""
     _import_methods()
-    if name not in _METHODS:
-        raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(_METHODS))}")
+    methods = {name: method for name, method in _METHODS.items() if not inspect.isabstract(method)}
+    if name not in methods:
+        raise ConfigError(f"unknown forecast method {name!r}; known: {', '.join(sorted(methods))}")
     try:
-        return _METHODS[name](**params)
+        return methods[name](**params)
     except ValidationError as error:
         raise ConfigError(f"forecast method {name}: {error}") from error
 
@@ -74,7 +76,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 
 def _import_methods() -> None:
     # A method is known by name once its module is imported.
-    for module in ("boosting", "calendar", "direct", "ensembles", "neural"):
+    for module in ("boosting", "calendar", "cold", "direct", "ensembles", "neural"):
         importlib.import_module(f"mercurios.forecasting.{module}")
 
 
@@ -146,6 +148,16 @@ class AutoTheta(Candidate, frozen=True):
         from statsforecast.models import AutoTheta as Method
 
         return _statistical(Method(season_length=self.season_length), panel, horizon)
+
+
+class ADIDA(Candidate, frozen=True):
+    """Intermittent demand summed to its own rhythm, smoothed there, and spread again (Nikolopoulos et al. 2011)."""
+
+    def forecast(self, panel: Panel, horizon: int) -> pl.DataFrame:
+        """See `Candidate.forecast`."""
+        from statsforecast.models import ADIDA as Method
+
+        return _statistical(Method(), panel, horizon)
 
 
 def _statistical(method: "_TS", panel: Panel, horizon: int) -> pl.DataFrame:

@@ -64,6 +64,8 @@ def forecast_each(method: "_TS", rows: pl.DataFrame, *, every: str, horizon: int
     """
     workers = _workers.get()
     series = rows.select("unique_id", "ds", "y").sort("unique_id", "ds")
+    if series.is_empty():
+        return series.rename({"y": "mean"})
     if workers == _ONE or series["unique_id"].n_unique() <= _FEW:
         return _forecast(method, series, every, horizon)
     run = _on_ray if workers.ray else _on_processes

@@ -9,7 +9,7 @@ What is kept is the history and the method with its hyperparameters, not weights
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,7 @@ def _load_pyfunc(path: str) -> _Served:
 
 def _frames(panel: Panel) -> dict[str, pl.DataFrame]:
     frames = {"rows": panel.rows, "calendar": panel.calendar, "holidays": panel.holidays}
-    if panel.plan is not None:
-        frames["plan"] = panel.plan
+    frames |= {name: frame for name in ("plan", "peers") if (frame := getattr(panel, name)) is not None}
     if panel.days is not None:
         frames |= {"days": panel.days.rows, "days-calendar": panel.days.calendar}
     return frames
@@ -128,11 +127,12 @@ def _described(part: Part) -> dict[str, Any]:
 
 def _part(folder: Path, number: int, plain: dict[str, Any]) -> Part:
     kept = {path.stem.removesuffix(f"-{number}"): pl.read_parquet(path) for path in folder.glob(f"*-{number}.parquet")}
-    holidays, plan = kept["holidays"], kept.get("plan")
+    holidays = kept["holidays"]
     closed = tuple(plain["closed_weekdays_of_days"])
     days = Panel(kept["days"], kept["days-calendar"], Grain.DAY, closed, holidays) if "days" in kept else None
     closed = tuple(plain["closed_weekdays"])
-    panel = Panel(kept["rows"], kept["calendar"], Grain(plain["grain"]), closed, holidays, days, plan)
+    panel = Panel(kept["rows"], kept["calendar"], Grain(plain["grain"]), closed, holidays, days)
+    panel = replace(panel, plan=kept.get("plan"), peers=kept.get("peers"))
     return Part(panel, build(**plain["candidate"]), _bands(plain["bands"]))
 
 

@@ -47,7 +47,7 @@ class Rules:
     """Which series are modelled, which are the tail and which are dormant; all in periods of the grain.
 
     modelled: sold in at least `min_periods_sold` periods, and once in the last `active_periods`.
-    tail: not modelled, but sold in the last `tail_periods`; gets the mean of recent periods.
+    tail: not modelled, but sold in the last `tail_periods`; gets a method of its own.
     dormant: everything else; gets no forecast and is named in the report.
     """
 
@@ -67,6 +67,7 @@ class Panel:
     holidays: ds, name; public holidays where the tenant is, past and to come.
     days: of weeks, the same series by day, from the first Monday to the last Sunday.
     plan: unique_id, ds and one number per thing that is planned ahead (a mailer, a display), past and to come.
+    peers: unique_id, parent, ds, y, is_open; every series of the level, these and others, by what each belongs to.
     """
 
     rows: pl.DataFrame
@@ -76,6 +77,7 @@ class Panel:
     holidays: pl.DataFrame = field(default_factory=NO_HOLIDAYS.clone)
     days: "Panel | None" = None
     plan: pl.DataFrame | None = None
+    peers: pl.DataFrame | None = None
 
     @property
     def last_period(self) -> date:
@@ -98,7 +100,8 @@ class Panel:
         last = self.last_period - timedelta(days=periods * self.grain.days)
         kept = pl.col("ds") <= last
         days = self.days and self.days.before(periods * self.grain.days)
-        return replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept), days=days)
+        peers = None if self.peers is None else self.peers.filter(kept)
+        return replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept), days=days, peers=peers)
 
     def only(self, keys: tuple[str, ...]) -> "Panel":
         """The same panel with some of its series."""
@@ -157,7 +160,8 @@ def matrix(panel: Panel) -> Matrix:
 def split_series(sales: pl.DataFrame, rules: Rules, *, until: date, holidays: pl.DataFrame = NO_HOLIDAYS) -> Split:
     """Make regular series of the complete periods up to `until` and sort them by how much history they have.
 
-    sales: rows of key, sold_on, revenue; those of one key and day add up.
+    sales: rows of key, sold_on, revenue; those of one key and day add up. A column `parent` may say what a key belongs
+    to, of which the newest counts; the tail knows all series of the level and their parents as its peers.
     holidays: public ones where the tenant is, past and to come; columns ds, name.
     Raises SeriesTooShort when no series has history enough to be modelled, ModelError for revenue that is no number.
     """
@@ -176,7 +180,7 @@ def split_series(sales: pl.DataFrame, rules: Rules, *, until: date, holidays: pl
             f"expected a series with at least {rules.min_periods_sold} {rules.grain}s of sales, the longest has {most};"
             " wait for more history or lower min_periods_sold in models/forecast.yaml"
         )
-    return Split(panel.only(modelled), panel.only(tail), dormant)
+    return Split(panel.only(modelled), replace(panel.only(tail), peers=_peers(panel, sales)), dormant)
 
 
 def _require_numbers(sales: pl.DataFrame) -> None:
@@ -202,6 +206,15 @@ def _panel(
     sold = rows.filter("sold").group_by("unique_id").agg(periods=pl.len(), last=pl.col("ds").max()).sort("unique_id")
     days = _panel(sales, Grain.DAY, first, last, holidays)[0] if grain is Grain.WEEK else None
     return Panel(rows.drop("sold"), calendar, grain, closed, holidays, days), sold
+
+
+def _peers(panel: Panel, sales: pl.DataFrame) -> pl.DataFrame:
+    parent = pl.col("parent") if "parent" in sales.columns else pl.lit(None, pl.String)
+    told = sales.select(unique_id="key", sold_on="sold_on", parent=parent.fill_null(""))
+    newest = told.sort("sold_on", "parent").unique("unique_id", keep="last")
+    return panel.rows.join(newest, on="unique_id", maintain_order="left").select(
+        "unique_id", "parent", "ds", "y", "is_open"
+    )
 
 
 def _complete(sold_on: pl.Series, grain: Grain, until: date) -> tuple[date, date]:

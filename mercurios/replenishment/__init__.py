@@ -9,19 +9,27 @@ Nothing here opens a store: frames of polars come in and go out, the simulator t
 from mercurios.replenishment.classes import service_classes
 from mercurios.replenishment.lead_times import LeadTimeBasis
 from mercurios.replenishment.proposals import Reason, propose
+from mercurios.replenishment.scenarios import LONGEST_DELAY_DAYS, Course, Delay, Difference, supplier_late
 from mercurios.replenishment.settings import CLASSES, Service, StockSettings
 from mercurios.replenishment.simulation import Costs, Plan, World, simulate
+from mercurios.replenishment.spec import ReplenishmentSpec
 
 __all__ = [
     "CLASSES",
+    "LONGEST_DELAY_DAYS",
     "Costs",
+    "Course",
+    "Delay",
+    "Difference",
     "LeadTimeBasis",
     "Plan",
     "Reason",
+    "ReplenishmentSpec",
     "Service",
     "StockSettings",
     "World",
     "propose",
     "service_classes",
     "simulate",
+    "supplier_late",
 ]

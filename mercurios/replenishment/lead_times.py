@@ -25,7 +25,8 @@ def draw_lead_times(
 ) -> tuple[Floats, list[LeadTimeBasis]]:
     """Items × samples in whole periods, at least one, and what each item's rest on.
 
-    items: unique_id, and if known lead_days_mean, lead_days_sd. lead_times: unique_id, lead_days; one row per receipt.
+    items: unique_id, and if known lead_days_mean, lead_days_sd, and late_days that come on top. lead_times: unique_id,
+    lead_days; one row per receipt.
     An order of lead days that end within a period is there when the next one begins. A stated mean that is no number
     above zero counts as none.
     Raises ModelError for lead times that are negative or no number.
@@ -40,7 +41,8 @@ def draw_lead_times(
     stated = items.select("unique_id", *(_or_null(items, name) for name in ("lead_days_mean", "lead_days_sd")))
     draws = _Draws(settings, np.random.default_rng((settings.seed, 1)).random(settings.samples), {})
     drawn = [draws.of(observed.get(key, []), mean, sd) for key, mean, sd in stated.iter_rows()]
-    days = np.array([one for one, _ in drawn]).reshape(len(drawn), settings.samples)
+    late = items.select(_or_null(items, "late_days").fill_null(0.0)).to_numpy()
+    days = np.array([one for one, _ in drawn]).reshape(len(drawn), settings.samples) + late
     return np.maximum(np.ceil(days / settings.grain.days), 1.0), [basis for _, basis in drawn]
 
 

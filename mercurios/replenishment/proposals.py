@@ -34,6 +34,8 @@ class Reason(StrEnum):
     BUDGET_CUT = "budget_cut"  # fewer packs than wanted: wanted_quantity, order_quantity
     BUDGET_SPENT = "budget_spent"  # wanted, but other items earn more on the money: wanted_quantity
     NO_FORECAST = "no_forecast"  # none, or with gaps, in the periods asked for; nothing is proposed
+    NO_STOCK = "no_stock"  # how much is there is not known, so `propose` cannot be asked
+    NO_PRICE = "no_price"  # what a unit costs or earns is not known, so `propose` cannot be asked
 
 
 def propose(

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 QUANTILES = ("lo95", "lo80", "hi80", "hi95")
-_SHARES = np.array([0.0, 0.025, 0.1, 0.5, 0.9, 0.975, 1.0])
+SHARES = np.array([0.0, 0.025, 0.1, 0.5, 0.9, 0.975, 1.0])
 _MEDIAN = 3
 _TAIL = 1.2  # how far the end of a tail lies beyond its 95 % bound, in distances from the 80 % to the 95 % bound
 _SLICE = 256
@@ -76,7 +76,7 @@ def protection_demand(forecast: pl.DataFrame, leads: Floats, settings: StockSett
             f"expected forecasts of {len(leads)} items, equally long, got {len(keys)} items in {forecast.height} rows; "
             "forecast every item the lead times are of"
         )
-    points = _points(forecast).reshape(len(keys), horizon, len(_SHARES))
+    points = quantile_points(forecast).reshape(len(keys), horizon, len(SHARES))
     covered = leads.astype(np.int64) + settings.review_periods
     ranks = _ranks(int(covered.max(initial=1)), settings)
     parts = [_paths(points[n : n + _SLICE], covered[n : n + _SLICE], ranks) for n in range(0, len(keys), _SLICE)] or [
@@ -93,13 +93,13 @@ def _ranks(periods: int, settings: StockSettings) -> Floats:
     return np.asarray(norm.cdf(lfilter([1.0], [1.0, -rho], noise, axis=0)))
 
 
-def _points(forecast: pl.DataFrame) -> Floats:
-    """Rows × quantiles at _SHARES. The median is what makes their mean that of the forecast, as far as bounds allow."""
+def quantile_points(forecast: pl.DataFrame) -> Floats:
+    """Rows × quantiles at SHARES. The median is what makes their mean that of the forecast, as far as bounds allow."""
     low95, low80, high80, high95 = (np.maximum(forecast[name].to_numpy(), 0.0) for name in QUANTILES)
     mean = np.maximum(forecast["mean"].to_numpy(), 0.0)
     lowest = np.maximum(low95 - _TAIL * (low80 - low95), 0.0)
     points = np.stack([lowest, low95, low80, mean, high80, high95, high95 + _TAIL * (high95 - high80)], axis=1)
-    weights = np.convolve(np.diff(_SHARES), [0.5, 0.5])
+    weights = np.convolve(np.diff(SHARES), [0.5, 0.5])
     others = points @ weights - points[:, _MEDIAN] * weights[_MEDIAN]
     points[:, _MEDIAN] = np.clip((mean - others) / weights[_MEDIAN], low80, high80)
     drawn = points @ weights
@@ -120,9 +120,9 @@ def _paths(points: Floats, covered: Counts, ranks: Floats) -> Floats:
 
 def _blend(rank: Floats) -> Floats:
     """Quantiles × samples: the shares in which neighbouring quantiles make the one at each rank."""
-    above = np.clip(np.searchsorted(_SHARES, rank), 1, len(_SHARES) - 1)
-    share = (rank - _SHARES[above - 1]) / (_SHARES[above] - _SHARES[above - 1])
-    blend = np.zeros((len(_SHARES), len(rank)))
+    above = np.clip(np.searchsorted(SHARES, rank), 1, len(SHARES) - 1)
+    share = (rank - SHARES[above - 1]) / (SHARES[above] - SHARES[above - 1])
+    blend = np.zeros((len(SHARES), len(rank)))
     samples = np.arange(len(rank))
     blend[above, samples] = share
     blend[above - 1, samples] = 1 - share

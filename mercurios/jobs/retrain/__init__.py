@@ -28,7 +28,7 @@ from mercurios.jobs.retrain.report import KEPT, LevelScore, RecommenderScore, Re
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import Registry
 from mercurios.serving import Session
-from mercurios.tables import PREDICTIONS, TABLES
+from mercurios.tables import TABLES
 
 __all__ = ["KEPT", "LevelScore", "RecommenderScore", "RetrainReport", "Specs", "retrain"]
 
@@ -66,7 +66,7 @@ def retrain(session: Session, registry: Registry, *, as_of: datetime, specs: Spe
     specs = specs or Specs.load()
     desk = Desk.open(session, registry, as_of)
     levels, recommender, skipped = _train(desk, specs)
-    tables = {name: TABLES[name].schema.empty_table() for name in PREDICTIONS}
+    tables = {name: TABLES[name].schema.empty_table() for name in ("forecasts", "recommendations")}
     if levels:
         tables["forecasts"] = desk.shaped("forecasts", pl.concat([level.rows for level in levels], how="diagonal"))
     if recommender:

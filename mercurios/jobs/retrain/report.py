@@ -25,7 +25,7 @@ KEPT = pa.schema(
 class LevelScore:
     """The champion of one forecast level over the backtest, beside the baseline; fractions.
 
-    series: modelled ones; tail: those that got the mean of recent periods; dormant: keys without a forecast.
+    series: modelled ones; tail: those with too little history for the champion; dormant: keys without a forecast.
     share_modelled: revenue of the modelled series among all that are forecast.
     """
 
