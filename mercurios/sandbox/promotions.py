@@ -2,8 +2,8 @@
 
 promotions("north", plan, sale, products)["kind"].unique()
 
-The data says it per article and store, in 20.9 million rows. A category and week is the grain that weekly forecasts read,
-and about 1 % of a merchant's records.
+The data says it per article and store, in 20.9 million rows. A category and week is the grain that weekly forecasts
+read, and about 1 % of a merchant's records.
 """
 
 from datetime import date, datetime
@@ -14,12 +14,13 @@ import polars as pl
 from mercurios.sandbox.identity import uuids
 
 RULE = (
-    "one row for each category, week and kind (mailer, front_page, display). share is the part of the category's stores "
-    "and articles that takes part; articles weigh by what they sold 17 to 5 weeks before. The four weeks after the "
-    "data are planned as the same weeks of 2017 were, 52 weeks before. discount is left out: the data has it of sales alone."
+    "one row for each category, week and kind (mailer, front_page, display). share is the part of the category's "
+    "stores and articles that takes part; articles weigh by what they sold 17 to 5 weeks before. The eight weeks after "
+    "the data are planned as the same weeks of 2017 were, 52 weeks before. discount is left out: the data has it of "
+    "sales alone."
 )
 _WEEK_TWO = date(2017, 1, 2)  # when the second week of the data begins
-_PLANNED = range(2, 6)  # weeks that stand again 52 weeks later
+_PLANNED = range(2, 10)  # weeks that stand again 52 weeks later
 _FRONT_PAGES = ["D", "F", "H", "L"]
 _LEAST = 0.005
 _MADE = datetime(2017, 1, 1)
@@ -28,7 +29,8 @@ _MADE = datetime(2017, 1, 1)
 def promotions(merchant: str, plan: pl.LazyFrame, sale: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """Planned promotions of one merchant in the API's fields, by category, week and kind.
 
-    plan: rows of the package's promotions. sale: the merchant's lines in the API's fields. products: see masters.products.
+    plan: rows of the package's promotions. sale: the merchant's lines in the API's fields. products: as
+    `masters.products` makes them.
     """
     counted = _by_article(plan).collect()
     usual = _usual(sale, products)
@@ -72,9 +74,11 @@ def _by_article(plan: pl.LazyFrame) -> pl.LazyFrame:
 def _usual(sale: pl.DataFrame, products: pl.DataFrame) -> pl.LazyFrame:
     """What each article sold 17 to 5 weeks before a week: article, category, week, usual."""
     category = products.lazy().select(article=pl.col("product_id").cast(pl.Int64), category="number")
-    weekly = sale.lazy().group_by(
-        article=pl.col("articleNumber").cast(pl.Int64), week=pl.col("date").cast(pl.Date).dt.truncate("1w")
-    ).agg(usual=pl.col("salePrice").sum())
+    weekly = (
+        sale.lazy()
+        .group_by(article=pl.col("articleNumber").cast(pl.Int64), week=pl.col("date").cast(pl.Date).dt.truncate("1w"))
+        .agg(usual=pl.col("salePrice").sum())
+    )
     later = weekly.with_columns(ahead=pl.int_ranges(5, 18)).explode("ahead")
     return (
         later.with_columns(week=pl.col("week") + pl.duration(weeks="ahead"))
