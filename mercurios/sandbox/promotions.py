@@ -14,10 +14,10 @@ import polars as pl
 from mercurios.sandbox.identity import uuids
 
 RULE = (
-    "one row for each category, week and kind (mailer, front_page, display). share is the part of the category's "
-    "stores and articles that takes part; articles weigh by what they sold 17 to 5 weeks before. The eight weeks after "
-    "the data are planned as the same weeks of 2017 were, 52 weeks before. discount is left out: the data has it of "
-    "sales alone."
+    "one row for each category, week and kind (mailer, which is its inner pages, front_page, display). share is the "
+    "part of the category's stores and articles that takes part; articles weigh by what they sold 17 to 5 weeks "
+    "before. The eight weeks after the data are planned as the same weeks of 2017 were, 52 weeks before. discount is "
+    "left out: the data has it of sales alone."
 )
 _WEEK_TWO = date(2017, 1, 2)  # when the second week of the data begins
 _PLANNED = range(2, 10)  # weeks that stand again 52 weeks later
@@ -60,7 +60,8 @@ def promotions(merchant: str, plan: pl.LazyFrame, sale: pl.DataFrame, products: 
 def _by_article(plan: pl.LazyFrame) -> pl.LazyFrame:
     """The share of the stores that have an article on each kind: article, week (its Monday), one column a kind."""
     mailer, display = pl.col("mailer_location"), pl.col("display_location")
-    kinds = {"mailer": mailer != "0", "front_page": mailer.is_in(_FRONT_PAGES), "display": display != "0"}
+    first = mailer.is_in(_FRONT_PAGES)
+    kinds = {"mailer": (mailer != "0") & ~first, "front_page": first, "display": display != "0"}
     stores = pl.col("store_id").n_unique()
     counted = plan.group_by("product_id", "week").agg(
         pl.col("store_id").filter(on).n_unique().alias(kind) for kind, on in kinds.items()
