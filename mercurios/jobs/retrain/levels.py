@@ -62,7 +62,7 @@ def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules) -> 
     """
     started = time.perf_counter()
     sales = desk.frame(SALES[level])
-    split = split_sales(sales, spec, desk)
+    split = split_sales(sales, level, spec, desk)
     kind = f"forecast.{level}"
     known = find_incumbent(desk.registry, f"{desk.session.tenant_id}.{kind}", build)
     contenders, incumbent = with_incumbent(spec.candidates, known)
