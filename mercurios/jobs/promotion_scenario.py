@@ -198,18 +198,13 @@ def _learnt(session: Session, cutoff: date, drivers: pl.DataFrame) -> "Response"
 
 
 def _check_kind(wanted: Wanted, response: "Response") -> None:
-    kinds = [name for name in response.drivers if name != DISCOUNT]
-    if wanted.kind and wanted.kind not in kinds:
-        told = (
-            f"known are {', '.join(kinds)}"
-            if kinds
-            else "no promotions are known; drop a file such as promotion_2026.csv"
-        )
+    known = [name for name in response.drivers if name != DISCOUNT]
+    kinds = ", ".join(known)
+    if wanted.kind and wanted.kind not in known:
+        told = f"known are {kinds}" if kinds else "no promotions are known; drop a file, e.g. promotion_26.csv"
         raise BadRequest(f"nothing is known of promotions of the kind {wanted.kind[:40]!r}; {told}")
     if DISCOUNT not in response.drivers and not wanted.kind:
-        raise BadRequest(
-            f"nothing is known of discounts, as label prices do not move; ask for a kind: {', '.join(kinds)}"
-        )
+        raise BadRequest(f"nothing is known of discounts, label prices tell of none; ask for a kind: {kinds}")
 
 
 def _usual_discount(own: pl.DataFrame, cutoff: date) -> float:
