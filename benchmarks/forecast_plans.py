@@ -27,7 +27,7 @@ from mercurios.jobs.retrain.levels import SALES
 from mercurios.jobs.retrain.trial import split_sales
 from mercurios.serving import open_session
 
-CONTENDERS = ("WeightedEnsemble", "DirectLightGBM", "PlannedEnsemble")
+CONTENDERS = ("DirectLightGBM", "WeightedEnsemble", "PlannedCalendar", "PlannedEnsemble")
 LEARNT = 6  # windows
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mercurios.errors import ModelError
 from mercurios.forecasting import Grain, split_series
+from mercurios.forecasting.calendar import CalendarRegression
 from mercurios.forecasting.scenarios import Response, learn_response, past_forecasts
 from mercurios.forecasting.series import Rules
 
@@ -114,7 +115,7 @@ def test_past_forecasts_know_nothing_of_what_they_forecast() -> None:
     late = pl.col("sold_on") > days[-29]
     other = sales.with_columns(revenue=pl.when(late).then(999.0).otherwise("revenue"))
     made = [
-        past_forecasts(split_series(rows, rules, until=days[-1]).modelled, horizon=4, windows=3)
+        past_forecasts(split_series(rows, rules, until=days[-1]).modelled, CalendarRegression(), horizon=4, windows=3)
         for rows in (sales, other)
     ]
     assert made[0].group_by("unique_id", "window").len()["len"].to_list() == [4] * 6

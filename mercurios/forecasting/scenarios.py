@@ -1,6 +1,7 @@
 """Scenarios of promotions: what a week sells more or less when its known-in-advance inputs are others.
 
-    response = learn_response(past_forecasts(panel, horizon=4, windows=10).join(drivers, on=["unique_id", "ds"]), names)
+    past = past_forecasts(panel, CalendarRegression(half_life=10), horizon=4, windows=10)
+    response = learn_response(past.join(drivers, on=["unique_id", "ds"]), names)
     told = response.difference("COFFEE", 812.0, {"discount": 0.1, "mailer": 0.5})
     told.mean, told.lo80, told.hi80       # money: with the change less without it
 
@@ -20,7 +21,7 @@ import polars as pl
 from scipy.stats import norm
 
 from mercurios.errors import ModelError
-from mercurios.forecasting.calendar import CalendarRegression
+from mercurios.forecasting.candidates import Candidate
 from mercurios.forecasting.series import Matrix, Panel
 
 Codes = npt.NDArray[np.int64]
@@ -87,13 +88,13 @@ class Response:
         return Difference(forecast * float(np.expm1(effect)), **dict(zip(_ENDS, ends.tolist(), strict=True)))
 
 
-def past_forecasts(panel: Panel, *, horizon: int, windows: int) -> pl.DataFrame:
-    """What a calendar that knows no promotion forecast of the last windows, beside what was sold.
+def past_forecasts(panel: Panel, method: Candidate, *, horizon: int, windows: int) -> pl.DataFrame:
+    """What a method that knows no promotion forecast of the last windows, beside what was sold.
 
     Returns unique_id, ds, window (0 is the oldest), forecast, y; open periods in which both are above zero.
     """
     backs = [panel.before(horizon * back) for back in range(windows, 0, -1)]
-    made = CalendarRegression(half_life=10).roll(backs, horizon)
+    made = method.roll(backs, horizon)
     told = pl.concat([one.with_columns(window=pl.lit(number)) for number, one in enumerate(made)])
     sold = panel.rows.filter("is_open", pl.col("y") > 0).select("unique_id", "ds", "y")
     return (

@@ -139,6 +139,7 @@ def past_weeks(session: Session, cutoff: date, drivers: pl.DataFrame) -> pl.Data
     """Forecasts of the past without promotions, beside what was sold and driven; as `learn_response` takes them."""
     from mercurios.config import ROOT
     from mercurios.forecasting import ForecastSpec, split_series
+    from mercurios.forecasting.calendar import CalendarRegression
     from mercurios.forecasting.scenarios import past_forecasts
 
     spec = ForecastSpec.parse((ROOT / "models" / "forecast.yaml").read_text()).levels["category"]
@@ -146,7 +147,7 @@ def past_weeks(session: Session, cutoff: date, drivers: pl.DataFrame) -> pl.Data
     holidays = pl.DataFrame(session.query(_HOLIDAYS))
     panel = split_series(sales, spec.rules, until=cutoff, holidays=holidays).modelled
     windows = max(min(_WINDOWS, panel.calendar.height // spec.horizon - 2), 1)
-    past = past_forecasts(panel, horizon=spec.horizon, windows=windows).join(
+    past = past_forecasts(panel, CalendarRegression(half_life=10), horizon=spec.horizon, windows=windows).join(
         drivers, on=["unique_id", "ds"], how="left"
     )
     if past[DISCOUNT].is_null().all():
