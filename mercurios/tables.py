@@ -264,6 +264,16 @@ _MARTS = (
         float="weeks_of_supply",
     ),
     _table(
+        "mart_promotion_weeks",
+        "tenant × category × week × kind of promotion, also of weeks to come; share is the part of the category's "
+        "articles and branches that takes part, discount the part of the price that is taken off; fractions",
+        "category week_start kind",
+        text="category",
+        day="week_start",
+        text_="kind",
+        float="share discount",
+    ),
+    _table(
         "mart_basket_pairs",
         "tenant × pair of articles, the smaller number first, that share at least ten receipts of 364 days",
         "article_number other_article_number",

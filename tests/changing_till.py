@@ -31,6 +31,17 @@ _PAPERS: Mapping[str, Sequence[Mapping[str, object]]] = {
     "branch": [{"id": f"b{number}", "number": number, "name1": f"B{number}", "is_active": True} for number in (1, 2)],
     "customer": [{"id": "k7", "number": 7}],
     "voucher": [{"id": "v1", "number": 1, "branch_number": 1, "value": 50.0, "amount_redeemed": 20.0}],
+    "promotion": [
+        {
+            "id": "w1",
+            "kind": "mailer",
+            "article_number": 400,
+            "category_number": 20,
+            "first_day": datetime(2025, 12, 1),
+            "last_day": datetime(2025, 12, 14),
+            "share": 1.0,
+        }
+    ],
     "order": [
         {
             "id": "o1",

@@ -58,10 +58,12 @@ def test_the_query_type_is_the_one_that_was_promised() -> None:
           reorderProposals(branch: String, article: String, supplier: String, onlyOrders: Boolean = true,
                            limit: Int = 50, after: Int): ReorderProposals!
           supplierDelay(supplier: String!, days: Int!): SupplierDelay!
+          promotionScenario(category: String!, week: Date!, discount: Float!, kind: String,
+                            share: Float = 1): PromotionScenario!
           ask(question: String!, locale: String): Answer!
         }"""
     names = ["Tenant", "Metric", "MetricResult", "Forecast", "Recommendation", "Answer"]
-    names += ["ReorderProposals", "SupplierDelay"]
+    names += ["ReorderProposals", "SupplierDelay", "PromotionScenario"]
     stubs = "\n".join(f"type {name} {{ x: Int }}" for name in names)
     stubs += "scalar Date enum Grain { X } enum ForecastLevel { X } input Filter { x: Int } input Order { x: Int }"
     assert fields_of("Query", build_schema(promised + stubs)) == fields_of("Query", load_schema())

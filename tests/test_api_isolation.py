@@ -75,6 +75,9 @@ VARIABLES = st.fixed_dictionaries(
         "supplier": KEYS,
         "after": st.integers(-1, 4) | st.none(),
         "days": st.integers(0, 91),
+        "week": st.dates(date(2017, 12, 18), date(2018, 2, 5)).map(str),
+        "discount": st.floats(-0.1, 1),
+        "kind": KEYS | st.none(),
     }
 )
 FIELDS = {
@@ -100,6 +103,10 @@ FIELDS = {
     "supplier: String!, days: Int!": (
         "supplierDelay(supplier: $supplier, days: $days)"
         " { supplierNumber supplier items onTime { orderQuantity orderValue } late { lostMargin } }"
+    ),
+    "key: String!, week: Date!, discount: Float!, kind: String": (
+        "promotionScenario(category: $key, week: $week, discount: $discount, kind: $kind)"
+        " { category forecast currency difference { mean } }"
     ),
     "question: String!": "ask(question: $question) { status text columns rows query sources release }",
     "": "tenant { id name currency timeZone locale release { id at asOf tables { name rows } } }",

@@ -8,7 +8,7 @@ from mercurios.warehouse import NAME
 
 ENTITIES = (
     "article articlesize sale inventory customer order branch supplier category staff season size label voucher credit "
-    "invoice payment country currency"
+    "invoice payment country currency promotion"
 )
 NO_TIMES = {"order"}
 """Entities without lastChange and isDeleted."""

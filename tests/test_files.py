@@ -517,6 +517,19 @@ def test_a_record_without_id_gets_the_same_one_from_every_file(tmp_path: Path) -
     assert converted(south).quarantined == ()
 
 
+def test_a_promotion_needs_no_article_and_no_branch_to_be_known_again(tmp_path: Path) -> None:
+    head = "kind;category_number;article_number;branch_number;first_day;last_day;share;discount"
+    week = "04.12.2017;10.12.2017;0,5;0,2"
+    put(tmp_path, "promotion_49.csv", f"{head}\nmailer;30001;;;{week}\nmailer;30002;;3;{week}\n")
+    put(tmp_path, "promotions_again.csv", f"{head}\nmailer;30001;;;04.12.2017;10.12.2017;0,75;0,2\n;30001;;;{week}\n")
+    found = converted(drop(tmp_path), "promotion")
+    rows = found.frame.select("id", "category_number", "branch_number", "share", "discount").rows()
+    first, other, again = (row[0] for row in rows)
+    assert first == again != other
+    assert [row[1:] for row in rows] == [(30001, None, 0.5, 0.2), (30002, 3, 0.5, 0.2), (30001, None, 0.75, 0.2)]
+    assert len(found.quarantined) == 1  # without a kind there is no key
+
+
 def test_a_record_without_a_whole_business_key_is_quarantined(tmp_path: Path) -> None:
     put(tmp_path, "sale.csv", table([line(1, id=""), line(2, id="", receiptPosition=""), line(3)]))
     got = converted(drop(tmp_path))
@@ -644,7 +657,7 @@ def test_a_file_with_what_it_must_have_is_sound_and_without_one_of_these_is_not(
     example = {"integer": 7, "number": "7,5", "boolean": "ja", "timestamp": "01.02.2025", "text": "x", "code": "x"}
     contract = CONTRACTS[entity]
     row = {name: example[kind] for name, kind, need in asked_of_files(contract) if need == "must"}
-    key = {name for name in contract.business_key if name not in row}  # without a key there has to be an id
+    key = set(contract.business_key) - set(row) - contract.may_lack  # without a key there has to be an id
     row |= {field.name: example[field.kind.value] for field in contract.kept if field.name in key}
     put(tmp_path, f"{entity}.csv", table([row]))
     assert converted(drop(tmp_path), entity).frame.height == 1

@@ -1,5 +1,6 @@
-"""Calendar regression and boosting with a plan: what days are worth, and what is planned for them."""
+"""Calendar regression and boosting, both with a plan: what days are worth, and what is planned for them."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from mercurios.errors import ModelError
 from mercurios.forecasting import Grain, Panel, split_series
 from mercurios.forecasting.calendar import CalendarRegression
 from mercurios.forecasting.direct import DirectLightGBM
+from mercurios.forecasting.planned import PlannedCalendar
 from mercurios.forecasting.series import NO_HOLIDAYS, Rules
 
 FIRST = date(2024, 1, 1)
@@ -154,6 +156,41 @@ def planned(seed: int = 1) -> Panel:
     )
     made = panel(values, Grain.WEEK)
     return Panel(made.rows, made.calendar, made.grain, days=made.days, plan=plan)
+
+
+class TestPlannedCalendar:
+    def test_what_is_planned_is_forecast_from_what_was_planned_of_late(self) -> None:
+        known = planned()
+        assert known.plan is not None
+        told, blind = (one.forecast(known, 4) for one in (PlannedCalendar(), CalendarRegression()))
+        both = told.join(blind, on=["unique_id", "ds"], suffix="_blind").join(known.plan, on=["unique_id", "ds"])
+        means = dict(both.group_by("mailer").agg(pl.col("mean").mean()).iter_rows())
+        assert 1.6 < means[1] / means[0] < 2.4
+        right = 20 * (1 + both["mailer"])
+        errors = [float((both[name] - right).abs().mean()) for name in ("mean", "mean_blind")]  # type: ignore[arg-type]
+        assert errors[0] < 0.6 * errors[1]
+
+    def test_without_a_plan_or_one_that_never_moved_it_is_the_calendar(self) -> None:
+        known = planned()
+        assert known.plan is not None
+        blind = CalendarRegression().forecast(known, 4)
+        for plan in (None, known.plan.with_columns(mailer=pl.lit(0))):
+            still = replace(known, plan=plan)
+            assert_frame_equal(PlannedCalendar().forecast(still, 4), blind, check_exact=True)
+        assert_frame_equal(
+            PlannedCalendar().forecast(known.before(30), 4), CalendarRegression().forecast(known.before(30), 4)
+        )
+
+    def test_no_sale_after_the_cutoff_is_seen(self) -> None:
+        known = planned()
+        assert known.days is not None
+        after = pl.col("ds") > known.before(4).cutoff
+        rows, days = (
+            each.with_columns(y=pl.when(after).then(9.0).otherwise("y")) for each in (known.rows, known.days.rows)
+        )
+        other = replace(known, rows=rows, days=replace(known.days, rows=days))
+        one, two = (PlannedCalendar().forecast(each.before(4), 4) for each in (known, other))
+        assert_frame_equal(one, two, check_exact=True)
 
 
 class TestDirectLightGBM:

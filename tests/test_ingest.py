@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -48,7 +49,7 @@ from mercurios.tenancy import Filters, ProHandelSource, Tenant
 from mercurios.warehouse import rows as stamping
 from mercurios.warehouse.duckdb import DuckDBWarehouse
 from tests.listed import ListSource, label
-from tests.prohandel_double import KEY, SECRET, tenant
+from tests.prohandel_double import KEY, SECRET, Double, tenant
 from tests.tiny import tiny_merchant
 
 AT = datetime(2026, 1, 2, 23, 30, tzinfo=UTC)  # 3 January in Berlin
@@ -596,6 +597,26 @@ def test_an_entity_that_fails_keeps_no_other_from_being_read(tmp_path: Path, war
     assert report.not_offered == {"label": "404"}
     with pytest.raises(NotOffered, match="nothing it was asked for"):  # a wrong server rather than a small merchant
         ingest(source, tenant(tmp_path), warehouse, replace(run, extent=Extent(("label",))))
+
+
+def test_a_source_without_promotions_is_no_failure_and_not_told(
+    tmp_path: Path, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Double({}, first=[lambda request: httpx.Response(404)])
+    run = Run(AT, tmp_path / "spool", Extent(("promotion",)))
+    with ProHandel(one := tenant(tmp_path), transport=alone.transport) as source:
+        report = ingest(source, one, warehouse, run)
+    assert list(report.not_offered) == ["promotion"]
+    assert warehouse.count("raw.prohandel_promotion") == 0
+
+    source = ListSource({"promotion": [NotOffered("404")], "label": [NotOffered("404")], "staff": [staff("a")]})
+
+    def read() -> None:
+        ingest(source, tenant(tmp_path), warehouse, replace(run, extent=Extent(("promotion", "staff", "label"))))
+
+    assert told_by(read, monkeypatch)[-1] == "ingest north: not offered: label"
+    with pytest.raises(NotOffered, match="nothing it was asked for"):
+        ingest(source, tenant(tmp_path), warehouse, replace(run, extent=Extent(("promotion", "label"))))
 
 
 def test_a_new_field_is_kept_and_told_once_it_is_there(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:

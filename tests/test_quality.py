@@ -78,6 +78,7 @@ SOUND: Mapping[str, Row] = {
     "invoice": {**LEDGER, "amount": -80.0, "amount_cleared": -80.0},
     "payment": LEDGER,
     "currency": {"course": 1.0},
+    "promotion": {"first_day": DAY, "last_day": DAY, "article_number": 1, "share": 1.0, "discount": 0.0},
 }
 TWICE = object()
 """Marks a row that stands twice, as the only change or with other ids."""
@@ -134,6 +135,13 @@ BREAKING: Mapping[str, Mapping[str, Row]] = {
         "category_exists": {"category_number": 9},
     },
     "order": {"dates_are_plausible": {"created": datetime(2026, 1, 1)}, "supplier_exists": {"supplier_number": 9}},
+    "promotion": {
+        "ends_after_it_begins": {"last_day": datetime(2024, 12, 31)},
+        "shares_are_fractions": {"discount": -0.1},
+        "article_exists": {"article_number": 9},
+        "branch_exists": {"branch_number": 9},
+        "category_exists": {"category_number": 9},
+    },
     "season": {"begins_before_it_ends": {"valid_until": datetime(2024, 12, 31)}},
     "voucher": {"amount_redeemed_is_within_value": SPENT},
     "credit": {"amount_redeemed_is_within_value": SPENT},

@@ -16,10 +16,11 @@ from polars.testing import assert_frame_equal
 from mercurios.errors import ConfigError, ModelError
 from mercurios.forecasting import ForecastSpec
 from mercurios.forecasting.gate import Check, Decision, GateRules
+from mercurios.jobs.planned import category_plan
 from mercurios.jobs.retrain import KEPT, RetrainReport, Specs, retrain
 from mercurios.jobs.retrain.desk import Desk
 from mercurios.jobs.retrain.promotion import INCUMBENT, Contest, find_incumbent, gated, judge, with_incumbent
-from mercurios.lake import Release
+from mercurios.lake import Release, ReleaseTable
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import CHALLENGER, CHAMPION, Registry
 from mercurios.serving import Session
@@ -82,12 +83,21 @@ def lines(seed: int, first_article: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
-def session(tenant: str, sales: pl.DataFrame, receipts: pl.DataFrame, release: Release = RELEASE) -> Session:
+def session(
+    tenant: str,
+    sales: pl.DataFrame,
+    receipts: pl.DataFrame,
+    release: Release = RELEASE,
+    promotions: pl.DataFrame | None = None,
+) -> Session:
     connection = duckdb.connect()
     connection.execute("create schema marts")
     who = pl.DataFrame({"currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
     dates = pl.DataFrame({"day": [date(2024, 5, 1), date(2024, 5, 2)], "holiday": ["Tag der Arbeit", None]})
     tables = {"mart_sales_daily": sales, "fct_sale_lines": receipts, "dim_tenants": who, "dim_dates": dates}
+    if promotions is not None:
+        tables["mart_promotion_weeks"] = promotions
+        release = replace(release, tables=(ReleaseTable("mart_promotion_weeks", 1, promotions.height, ""),))
     for name, rows in tables.items():
         connection.register("incoming", rows.to_arrow())
         connection.execute(f"create table marts.{name} as from incoming")
@@ -469,3 +479,75 @@ class TestSpecs:
         (tmp_path / "recommender.yaml").write_text(RECOMMENDER)
         with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, branch_dep"):
             Specs.load(tmp_path)
+
+
+# -- what is planned ------------------------------------------------------------------------------------------------
+
+PLANNED = ForecastSpec.parse("""
+levels:
+  category:
+    {grain: week, horizon: 2, folds: 2, calibration: 2, min_periods_sold: 10, active_periods: 4, tail_periods: 8,
+     baseline: SeasonalNaive, tail: RecentMean,
+     candidates: {SeasonalNaive: {season_length: 4}, RecentMean: {periods: 8}, AutoETS: {season_length: 1, model: ANN},
+                  DirectLightGBM: {min_child_samples: 20}}}
+""")
+
+
+def promoted(tenant: str, seed: int, coming: Mapping[str, date]) -> Session:
+    """Twelve categories that sell double in weeks of a mailer; of what comes, some weeks are planned."""
+    random = np.random.default_rng(seed)
+    rows, mailers = [], list(coming.items())
+    for category in (f"W{number:02}" for number in range(12)):
+        on = random.random(DAYS // 7) < 0.4
+        mailers += [(category, FIRST + timedelta(days=7 * int(week))) for week in np.flatnonzero(on)]
+        revenue = 100 * WEEK[np.arange(DAYS) % 7] * random.normal(1, 0.05, DAYS) * np.where(np.repeat(on, 7), 2, 1)
+        rows += [(FIRST + timedelta(days=day), 1, category, round(float(sold), 2)) for day, sold in enumerate(revenue)]
+    sales = pl.DataFrame(rows, schema=["sold_on", "branch", "category", "revenue"], orient="row")
+    promotions = pl.DataFrame(mailers, schema=["category", "week_start"], orient="row").with_columns(
+        kind=pl.lit("mailer"), share=pl.lit(0.5), discount=pl.lit(None, pl.Float64)
+    )
+    return session(tenant, sales, lines(seed, 1000), promotions=promotions)
+
+
+NEXT, AFTER = date(2025, 6, 30), date(2025, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "coming"),
+    [("north", {"W03": NEXT, "W05": AFTER}), ("south", {"W03": AFTER, "W05": NEXT})],
+)
+def test_a_promotion_that_is_planned_is_forecast_and_kept_with_the_model(
+    registry: Registry, tenant: str, coming: Mapping[str, date]
+) -> None:
+    name = f"{tenant}-planned"
+    # Sales that follow the plan that closely are not believed as a rule.
+    specs = replace(SPECS, forecast=PLANNED, gate=GateRules(least_noise_share=0.0))
+    report = retrain(promoted(name, 5, coming), registry, as_of=AS_OF, specs=specs)
+    [score] = report.forecast
+    assert (score.model, score.wape < 0.1) == ("DirectLightGBM", True), score.reason
+    assert "passed all" in score.reason
+    forecasts = frame(report.tables["forecasts"])
+    for category, week in coming.items():
+        means = dict(forecasts.filter(pl.col("key") == category).select("ds", "mean").rows())
+        other = means.pop(week)
+        assert 1.6 < other / next(iter(means.values())) < 2.4
+    kept = registry.load(registry.champion(f"{name}.forecast.category")).predict(pl.DataFrame({"horizon": [2]}))
+    assert_frame_equal(kept.select("mean", "lo80"), forecasts.select("mean", "lo80"), check_exact=True)
+
+
+def test_kinds_and_discounts_are_columns_of_the_plan() -> None:
+    rows = pl.DataFrame(
+        [
+            ("Brot", NEXT, "mailer", 0.5, 0.2),
+            ("Brot", NEXT, "display", 0.1, None),
+            ("Jeans", AFTER, "mailer", 1.0, None),
+        ],
+        schema=["category", "week_start", "kind", "share", "discount"],
+        orient="row",
+    )
+    plan = category_plan(session("north", daily(1, 1.0), lines(1, 1000), promotions=rows))
+    assert plan is not None
+    assert plan.columns == ["unique_id", "ds", "display", "mailer", "mailer (discount)"]
+    assert plan.sort("unique_id").rows() == [("Brot", NEXT, 0.1, 0.5, 0.1), ("Jeans", AFTER, 0.0, 1.0, 0.0)]
+    assert category_plan(session("north", daily(1, 1.0), lines(1, 1000))) is None
+    assert category_plan(session("north", daily(1, 1.0), lines(1, 1000), promotions=rows.clear())) is None

@@ -34,6 +34,7 @@ from mercurios.sandbox import (
     enrol,
     load_folder,
     prepare_journey,
+    promotions,
     running,
     write_tenant_files,
 )
@@ -682,3 +683,39 @@ serve([merchant], 0, on_ready=lambda sandbox: print(sandbox.auth_url, flush=True
         assert login(RunningSandbox(url, {}), "north").status_code == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
+
+
+# -- promotions ---------------------------------------------------------------------------------------------------
+
+
+def test_promotions_are_the_share_of_a_category_that_takes_part() -> None:
+    """Two stores; article 1 sold 30 and article 2 sold 10 in the week of 2 January, which counts for weeks 7 to 19."""
+    plan = pl.LazyFrame(
+        [
+            {"product_id": 1, "store_id": 2, "display_location": "0", "mailer_location": "D", "week": 8},
+            {"product_id": 1, "store_id": 2, "display_location": "0", "mailer_location": "D", "week": 8},  # twice
+            {"product_id": 2, "store_id": 4, "display_location": "5", "mailer_location": "A", "week": 8},
+            {"product_id": 2, "store_id": 4, "display_location": "5", "mailer_location": "0", "week": 6},  # too early
+        ]
+    )
+    sale = pl.DataFrame(
+        {"articleNumber": [1, 1, 2], "date": [datetime(2017, 1, 3)] * 3, "salePrice": [10.0, 20.0, 10.0]}
+    )
+    products = pl.DataFrame({"product_id": [1, 2], "number": [7, 7]})
+    found = promotions.promotions("north", plan, sale, products)
+    assert found.select("kind", "share", "categoryNumber", "firstDay", "lastDay").rows() == [
+        (kind, share, 7, date(2017, 2, 13), date(2017, 2, 19))
+        for kind, share in (("display", 0.125), ("front_page", 0.375), ("mailer", 0.125))
+    ]
+
+
+@pytest.mark.parametrize("name", ["north", "south"])
+def test_the_journeys_promotions_are_few_unique_and_known_eight_weeks_ahead(
+    journey: dict[str, Entities], name: str
+) -> None:
+    found = journey[name]["promotion"]
+    assert found.height < 20_000
+    assert found.select("kind", "categoryNumber", "firstDay").is_unique().all()
+    assert found["share"].is_between(0.005, 1).all()
+    assert found["firstDay"].max() == date(2018, 2, 19)
+    assert set(found["categoryNumber"]) <= set(journey[name]["category"]["number"])

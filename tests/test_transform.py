@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -211,6 +211,16 @@ def test_stock_is_summed_over_sizes_and_never_over_days(built: Built) -> None:
         ("north", "2025-12-02", 1, 9, Decimal("361.5")),
         ("north", "2025-12-02", 2, 2, 80),
         ("south", "2025-12-01", 1, 5, 20),
+    ]
+
+
+def test_promotions_stand_by_week_of_the_category_they_are_of(built: Built) -> None:
+    """Nine days of half the jackets; in February the coat, all of its category's articles, in one of two branches."""
+    assert [tuple(row.values()) for row in built.rows("mart_promotion_weeks")] == [
+        ("north", "JACKEN", DECEMBER_1, "mailer", 0.5, 0.2),
+        ("north", "JACKEN", date(2025, 12, 8), "mailer", 0.142857, 0.2),
+        ("north", "JACKEN", date(2026, 2, 2), "price", 0.5, None),
+        ("south", "TOOLS", NOVEMBER_3, "mailer", 1.0, 1.0),
     ]
 
 

@@ -55,6 +55,15 @@ def article(number: int, category_number: int, product_type: str) -> Row:
     return {"id": f"a{number}", "number": number, "category_number": category_number, "text1": product_type}
 
 
+def promotion(key: str, first: date, last: date, **more: object) -> Row:
+    """A mailer of the jackets or tools."""
+    days = {
+        "first_day": datetime(first.year, first.month, first.day),
+        "last_day": datetime(last.year, last.month, last.day),
+    }
+    return {"id": key, "kind": "Mailer", "category_number": 11, **days} | more
+
+
 def forecast(level: str, key: str, ds: date, mean: float) -> Row:
     """What a champion said on the Sunday before, and that it is 80 % sure to be within 10."""
     row = {"level": level, "key": key, "ds": ds, "cutoff": date(2025, 11, 2), "role": "champion", "model": "AutoETS"}
@@ -94,6 +103,12 @@ NORTH: Mapping[str, list[Row]] = {
         stock(date(2025, 12, 2), 1002, 1, 1, 41.5),
         stock(date(2025, 12, 2), 1001, 2, 2, 40.0),
     ],
+    "prohandel_promotion": [
+        promotion("m1", DECEMBER_1, date(2025, 12, 9), share=0.5, discount=0.2),
+        promotion("m2", DECEMBER_1, date(2025, 12, 7), _deleted_at=datetime(2026, 1, 2, 6)),
+        promotion("m3", date(2026, 2, 2), date(2026, 2, 8), kind="price", article_number=COAT, branch_number=2),
+        promotion("m4", date(2026, 2, 2), date(2026, 2, 8), category_number=99),
+    ],
     "ops.kept_forecasts": [
         forecast("branch", "1", NOVEMBER_3, 250.0),
         forecast("branch", "1", DECEMBER_1, 250.0),
@@ -112,6 +127,7 @@ SOUTH: Mapping[str, list[Row]] = {
     "prohandel_customer": [],
     "prohandel_sale": [sale("s1", NOVEMBER_3, 1_000_001, (COAT, 3, 30.0), purchase_price=12.0, customer_number=7)],
     "prohandel_stock_daily": [stock(DECEMBER_1, 1001, 1, 5, 4.0)],
+    "prohandel_promotion": [promotion("m1", NOVEMBER_3, date(2025, 11, 9), category_number=0, discount=1.5)],
     "ops.kept_forecasts": [forecast("branch", "1", NOVEMBER_3, 28.0)],
 }
 MERCHANTS = {"north": NORTH, "south": SOUTH}

@@ -2,7 +2,7 @@
 
     tiny_merchant(seed=1)["sale"]
 
-Columns are the API's fields, and all 19 entities have rows. Four branches, six categories in three departments (one is
+Columns are the API's fields, and all 20 entities have rows. Four branches, six categories in three departments (one is
 fuel, a service category), 420 days up to 2025-12-30, known and anonymous customers, returns, lines without a label
 price, two VAT rates. What is personal holds one of the `CANARIES`.
 """

@@ -17,6 +17,7 @@ def papers(
         "voucher": [_voucher(number, branches, last) for number in range(1, 13)],
         "credit": [_credit(number, branches, last) for number in range(1, 7)],
         "invoice": [_booked(number, branches, last) | _invoiced(number, last) for number in range(1, 11)],
+        "promotion": [_promotion(weeks, category, last) for weeks in range(-3, 9) for category in categories],
         "payment": [_booked(number, branches, last) | {"status": 100 * (number % 2)} for number in range(1, 9)],
     }
     return {entity: pl.DataFrame(records, infer_schema_length=None) for entity, records in rows.items()}
@@ -81,6 +82,13 @@ def _booked(number: int, branches: tuple[int, ...], last: date) -> Record:
         "amount": round(-12.4 if number % 6 == 0 else 12.4 * number, 2),
         "date": _on(last, 3 * number),
     }
+
+
+def _promotion(weeks: int, category: int, last: date) -> Record:
+    """A mailer of some weeks ago, or to come."""
+    monday = last - timedelta(days=last.weekday() + 7 * weeks)
+    days = {"firstDay": f"{monday}T00:00:00", "lastDay": f"{monday + timedelta(days=6)}T00:00:00"}
+    return {"kind": "mailer", "categoryNumber": category, "share": (weeks % 4) / 4, "discount": 0.1, **days}
 
 
 def _invoiced(number: int, last: date) -> Record:

@@ -9,7 +9,7 @@ Every resolver reads the one session of its request, so all fields of a request 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -22,8 +22,10 @@ from mercurios.api.backend import Backend
 from mercurios.api.orders import Page, Wanted, proposals, reason_text, supplier_delay
 from mercurios.api.predictions import Forecast, Recommendation, forecast, recommend
 from mercurios.api.scalars import bind_scalars
+from mercurios.api.scenarios import CAUTION, promotion
 from mercurios.api.tokens import Identity
 from mercurios.errors import BadRequest, NoRelease
+from mercurios.jobs.promotion_scenario import Wanted as WantedPromotion
 from mercurios.lake import Release
 from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, MetricResult, Order, SemanticLayer, run
 from mercurios.serving import Session
@@ -222,6 +224,24 @@ def _supplier_delay(_: object, info: GraphQLResolveInfo, *, supplier: str, days:
     return supplier_delay(info.context.session, supplier, days)
 
 
+def _promotion_scenario(  # noqa: PLR0913 - the arguments of the field
+    _: object,
+    info: GraphQLResolveInfo,
+    *,
+    category: str,
+    week: date,
+    discount: float,
+    kind: str | None = None,
+    share: float | None = None,
+) -> Mapping[str, Any]:
+    wanted = WantedPromotion(category, week, discount, kind, share=1.0 if share is None else share)
+    return promotion(info.context.session, wanted)
+
+
+def _caution_of_promotion(_: object, __: GraphQLResolveInfo, locale: str | None = None) -> str:
+    return CAUTION[_locale(locale) or "en"]
+
+
 def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
     return reason_text(proposal, _locale(locale) or "en")
 
@@ -259,11 +279,13 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "Query.recommendations": _recommendations,
     "Query.reorderProposals": _reorder_proposals,
     "Query.supplierDelay": _supplier_delay,
+    "Query.promotionScenario": _promotion_scenario,
     "Query.ask": _ask,
     "ReorderProposals.orderValue": lambda page, _: page.order_value,
     "ReorderProposals.lostMarginAvoided": lambda page, _: page.lost_margin_avoided,
     "ReorderProposals.holdingCostAdded": lambda page, _: page.holding_cost_added,
     "ReorderProposal.reasonText": _reason_text,
+    "PromotionScenario.caution": _caution_of_promotion,
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.description": _in_locale("description"),

@@ -76,7 +76,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 
 def _import_methods() -> None:
     # A method is known by name once its module is imported.
-    for module in ("boosting", "calendar", "cold", "direct", "ensembles", "neural"):
+    for module in ("boosting", "calendar", "cold", "direct", "ensembles", "neural", "planned"):
         importlib.import_module(f"mercurios.forecasting.{module}")
 
 

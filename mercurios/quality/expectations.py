@@ -216,6 +216,21 @@ _OF_ENTITY: Mapping[str, tuple[Expectation, ...]] = {
     "credit": (dated("date"), CURRENCY, spent("amount_redeemed", "value"), refers("branch_number", "branch")),
     "invoice": (dated("date"), CURRENCY, spent("amount_cleared", "amount"), refers("branch_number", "branch")),
     "payment": (dated("date"), CURRENCY, refers("branch_number", "branch")),
+    "promotion": (
+        expect(
+            "ends_after_it_begins",
+            "A promotion does not end before it begins.",
+            col("first_day") <= col("last_day"),
+        ),
+        expect(
+            "shares_are_fractions",
+            "Share and discount lie between 0 and 1.",
+            pl.all_horizontal(col(column).is_between(0, 1).fill_null(True) for column in ("share", "discount")),
+        ),
+        refers("article_number", "article"),
+        refers("branch_number", "branch"),
+        refers("category_number", "category"),
+    ),
     "currency": (expect("course_is_positive", "A rate of exchange is above 0.", col("course") > 0),),
 }
 

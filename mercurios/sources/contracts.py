@@ -11,7 +11,7 @@ known, and dropped: it is never loaded, logged or quarantined.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
 from functools import cached_property
@@ -98,7 +98,7 @@ class Contract:
     """One entity. `kept` is loaded, in this order; `personal` is dropped on arrival.
 
     day: field with the day of business, where there is one. business_key: fields that tell records apart where a
-    source sends no id.
+    source sends no id; may_lack names those of them that may be empty. is_optional: a source may do without it.
     """
 
     entity: str
@@ -108,6 +108,8 @@ class Contract:
     day: str | None = None
     business_key: tuple[str, ...] = ()
     on_drift: OnDrift = OnDrift.EVOLVE
+    may_lack: frozenset[str] = frozenset()
+    is_optional: bool = False
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -365,9 +367,22 @@ PAYMENT = contract(
     text="currencyNumber?",
     timestamp="date invoiceDate?",
 )
+# Ours: no stored response has a promotion. A merchant drops a file of them; who answers 404 has none.
+PROMOTION = replace(
+    contract(
+        "promotion",
+        "kind articleNumber categoryNumber branchNumber firstDay lastDay",
+        text="kind",
+        integer="articleNumber? categoryNumber? branchNumber?",
+        number="share? discount?",
+        timestamp="firstDay lastDay",
+    ),
+    may_lack=frozenset({"articleNumber", "categoryNumber", "branchNumber"}),
+    is_optional=True,
+)
 
 _MASTERS = (COUNTRY, CURRENCY, SEASON, SIZE, LABEL, BRANCH, CATEGORY, SUPPLIER, STAFF, ARTICLE, CUSTOMER, ARTICLESIZE)
-_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT)
+_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT, PROMOTION)
 CONTRACTS: Mapping[str, Contract] = MappingProxyType({each.entity: each for each in (*_MASTERS, *_EVENTS)})
 """All entities that are read, by name, masters before what refers to them."""
 

@@ -311,7 +311,8 @@ class _Completion:
 
     def _id(self, key: Sequence[object]) -> str | None:
         """The same key makes the same id, whichever way a file writes it; an incomplete key makes none."""
-        if not key or None in key:
+        named = zip(self.contract.business_key, key, strict=True)
+        if not key or any(value is None and name not in self.contract.may_lack for name, value in named):
             return None
         plain_key = [self._plain(value) for value in key]
         return str(uuid.uuid5(_IDS, json.dumps([self.tenant.id, self.contract.entity, *plain_key])))

@@ -57,10 +57,10 @@ ENTITIES = tuple(CONTRACTS)
 def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> IngestReport:
     """Read what is due of a tenant's entities and merge it into the raw tables.
 
-    An entity that the source does not offer is reported and left out. One that fails does not keep the others from
-    being read; IngestIncomplete is raised in the end. A spent call budget ends the run and is no error. No answer at
-    all, a refused login and errors of the warehouse end it at once. Batches that were committed stay; of a failed one
-    the pages stay in the spool. Raises SourceError, WarehouseError or IngestRunning.
+    An entity that the source does not offer is reported and left out, an optional one without a word. One that fails
+    does not keep the others from being read; IngestIncomplete is raised in the end. A spent call budget ends the run
+    and is no error. No answer at all, a refused login and errors of the warehouse end it at once. Batches that were
+    committed stay; of a failed one the pages stay in the spool. Raises SourceError, WarehouseError or IngestRunning.
     """
     entities = run.extent.entities or tuple(source.contracts)
     _check(source, tenant, run.as_of, entities)
@@ -72,11 +72,12 @@ def ingest(source: Source, tenant: Tenant, warehouse: Warehouse, run: Run) -> In
             results.read(entity)
     results.log()
     report = results.report()
-    tell_end(report)
+    tell_end(report, source.contracts)
     if results.failures:
         told = "; ".join(f"{entity}: {error}" for entity, error in results.failures.items())
         raise IngestIncomplete(f"tenant {tenant.id}: not all entities could be read: {told}", report)
-    if len(results.not_offered) == len(entities):
+    is_asked = not all(source.contracts[entity].is_optional for entity in entities)
+    if is_asked and len(results.not_offered) == len(entities):
         reason = next(iter(results.not_offered.values()))
         raise NotOffered(f"tenant {tenant.id}: the source offers nothing it was asked for; {reason}")
     return report

@@ -1,15 +1,16 @@
 """Telling: what came of each entity, on the screen while a run goes on and below it when it has ended.
 
     tell_entity("north", "sale", batches, seconds=3.1)
-    tell_end(report)
+    tell_end(report, source.contracts)
 
 What a person has to look at afterwards stands last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mercurios.jobs.ingest.reports import BatchReport, IngestReport
 from mercurios.progress import tell
+from mercurios.sources.contracts import Contract
 from mercurios.sources.drift import Drift
 
 MOST_DRIFTS = 20
@@ -34,11 +35,11 @@ def tell_failure(tenant_id: str, entity: str, error: Exception) -> None:
     tell(f"{_what(tenant_id, entity)} FAILED: {error}")
 
 
-def tell_end(report: IngestReport) -> None:
+def tell_end(report: IngestReport, contracts: Mapping[str, Contract]) -> None:
     """What was left out, what was noticed, and what to look at."""
     tenant_id = report.tenant_id
-    if report.not_offered:
-        tell(f"ingest {tenant_id}: not offered: {', '.join(report.not_offered)}")
+    if missed := [entity for entity in report.not_offered if not contracts[entity].is_optional]:
+        tell(f"ingest {tenant_id}: not offered: {', '.join(missed)}")
     if report.stopped:
         tell(f"ingest {tenant_id}: stopped: {report.stopped}")
     for drift in report.drifts[:MOST_DRIFTS]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from mercurios.errors import ModelError
 from mercurios.forecasting.evidence import TrainingData, digest
 from mercurios.jobs.expire import RELEASE
+from mercurios.jobs.planned import category_plan
 from mercurios.jobs.retrain.promotion import Verdict
 from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, Run, SavedModel
 from mercurios.serving import Session
@@ -106,6 +107,11 @@ class Desk:
     def holidays(self) -> pl.DataFrame:
         """Public holidays where the tenant is, past and to come: ds, name."""
         return self.frame(_HOLIDAYS)
+
+    @cached_property
+    def category_plan(self) -> pl.DataFrame | None:
+        """See `planned.category_plan`."""
+        return category_plan(self.session)
 
     def shaped(self, table: str, rows: pl.DataFrame) -> pa.Table:
         """Rows with the tenant, in the columns and types of a published table."""

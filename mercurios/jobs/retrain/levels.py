@@ -70,7 +70,7 @@ def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules, *, 
     """
     started = time.perf_counter()
     sales = desk.frame(SALES[level])
-    split = split_sales(sales, spec, desk)
+    split = split_sales(sales, level, spec, desk)
     kind = f"forecast.{level}"
     name = f"{desk.session.tenant_id}.{kind}"
     stands = standing(desk.registry, name, spec) if why is None else None

@@ -2,12 +2,12 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from mercurios.forecasting import Backtest, Candidate, FittedLevel, LevelSpec, Split, fit_part, split_series
+from mercurios.forecasting import Backtest, Candidate, FittedLevel, Grain, LevelSpec, Split, fit_part, split_series
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.evidence import Evidence, TrainingData, diebold_mariano, difference, leak, told_of
 from mercurios.forecasting.fitted import LOADER
@@ -112,7 +112,7 @@ class Trial:
         horizon = self.spec.horizon
 
         def forecaster(sales: pl.DataFrame) -> pl.DataFrame:
-            panel = split_sales(sales, self.spec, self.desk).modelled
+            panel = split_sales(sales, self.level, self.spec, self.desk).modelled
             return candidate.roll([panel.before(horizon)], horizon)[0]
 
         cutoff = self.split.modelled.before(horizon).cutoff
@@ -129,6 +129,10 @@ class Trial:
         return ""
 
 
-def split_sales(sales: pl.DataFrame, spec: LevelSpec, desk: Desk) -> Split:
-    """The series of a level."""
-    return split_series(sales, spec.rules, until=desk.until, holidays=desk.holidays)
+def split_sales(sales: pl.DataFrame, level: str, spec: LevelSpec, desk: Desk) -> Split:
+    """The series of a level; those of categories by week know what is planned."""
+    split = split_series(sales, spec.rules, until=desk.until, holidays=desk.holidays)
+    if level != "category" or spec.grain is not Grain.WEEK:
+        return split
+    modelled, tail = (replace(panel, plan=desk.category_plan) for panel in (split.modelled, split.tail))
+    return replace(split, modelled=modelled, tail=tail)
