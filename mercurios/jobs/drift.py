@@ -106,7 +106,7 @@ def _level(desk: Desk, level: str, spec: LevelSpec, rules: DriftRules) -> LevelD
     if champion.tags.get(SPECIFICATION) != fingerprint(spec):
         return LevelDrift(level, champion.version, due="the specification has changed since methods were compared")
     chosen_on = date.fromisoformat(champion.tags[CHOSEN_ON])
-    panel = split_sales(desk.frame(SALES[level]), spec, desk).modelled
+    panel = split_sales(desk.frame(SALES[level]), level, spec, desk).modelled
     if panel.rows.is_empty():
         return LevelDrift(level, champion.version, unwatched="no series has history enough")
     kept, unwatched = _kept(desk, champion, level, panel), ""
