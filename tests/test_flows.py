@@ -66,11 +66,12 @@ def test_champions_are_registered_and_beat_their_baselines(world: World) -> None
     for report in world.report.retrain:
         names = {version.name for version in wiring.open_registry().champions(report.tenant_id)}
         assert names == {f"{report.tenant_id}.{kind}" for kind in KINDS}
-        assert {score.level for score in report.forecast} == {"total", "department", "branch", "category"}
+        assert {score.level for score in report.forecast} == set(LEVELS)
         for score in report.forecast:
             assert score.wape < score.baseline_wape
             assert score.model != score.baseline
         assert report.recommender
+        assert report.alone == "", "daily levels add up"
 
 
 def test_what_is_served_is_kept_to_be_scored(world: World) -> None:

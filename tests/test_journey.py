@@ -201,7 +201,8 @@ def test_champions_beat_their_baselines(settings: Settings, reports: Reports) ->
     lake, registry = wiring.open_lake(settings), wiring.open_registry(settings)
     session = open_session(lake.reader("north", lake.require_current()))
     report = retrain(session, registry, as_of=datetime(2026, 11, 22, 12, tzinfo=UTC))
-    assert {score.level for score in report.forecast} == {"total", "department", "branch", "category"}
+    levels = {"total", "department", "branch", "branch_department", "category"}
+    assert {score.level for score in report.forecast} == levels
     for score in report.forecast:
         assert score.baseline == "SeasonalNaive"
         assert score.wape < score.baseline_wape
