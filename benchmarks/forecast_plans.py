@@ -18,6 +18,7 @@ from mercurios import wiring
 from mercurios.config import Settings
 from mercurios.demo import MERCHANTS, MORNING_AFTER
 from mercurios.forecasting import backtest
+from mercurios.forecasting.direct import DirectLightGBM
 from mercurios.forecasting.scenarios import learn_response
 from mercurios.forecasting.scores import wape
 from mercurios.jobs.promotion_scenario import DISCOUNT, known_drivers, past_weeks
@@ -27,7 +28,7 @@ from mercurios.jobs.retrain.levels import SALES
 from mercurios.jobs.retrain.trial import split_sales
 from mercurios.serving import open_session
 
-CONTENDERS = ("DirectLightGBM", "WeightedEnsemble", "PlannedCalendar", "PlannedEnsemble")
+CONTENDERS = ("WeightedEnsemble", "PlannedCalendar", "PlannedEnsemble")
 LEARNT = 6  # windows
 
 
@@ -35,9 +36,9 @@ def contenders(desk: Desk) -> None:
     """WAPE of each contender without the plan and with it."""
     spec = Specs.load().forecast.levels["category"]
     panel = split_sales(desk.frame(SALES["category"]), "category", spec, desk).modelled
-    tried = {name: spec.candidates[name] for name in CONTENDERS}
+    tried = {"DirectLightGBM": DirectLightGBM(), **{name: spec.candidates[name] for name in CONTENDERS}}
     without, known = (backtest(one, tried, spec.windows) for one in (replace(panel, plan=None), panel))
-    for name in CONTENDERS:
+    for name in tried:
         one, two = without.score(name), known.score(name)
         say(f"  {name:<18} {one.wape:.4f} {two.wape:.4f} {two.seconds:6.1f} s\n")
 

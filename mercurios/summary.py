@@ -71,10 +71,10 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         say(f"\n  dbt warns: {warning}")
     for line in summary["broken_rules"]:
         say(f"  {line}")
-    say(f"\n  {'trained':<32}{'champion':<20}{'score':>16}    baseline")
+    say(f"\n  {'trained':<36}{'champion':<20}{'score':>16}    baseline")
     for row in summary["scores"]:
         what = f"{row['tenant']} {row['what']}"
-        say(f"  {what:<32}{row['champion']:<20}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
+        say(f"  {what:<36}{row['champion']:<20}{row['metric']:>9} {row['value']:.4f}    {row['baseline']}")
     for line in summary["left_out"]:
         say(f"  left out: {line}")
     tenant = ""
