@@ -11,6 +11,7 @@ from mercurios.console import Console, Station
 
 if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
+    from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.transform import Breach
 
 MOST_BREACHES = 20
@@ -36,15 +37,7 @@ def summarise(report: "PipelineReport", stations: Mapping[str, Station]) -> dict
         "warnings": [f"{one.name}: {one.message}" for one in report.transform.warnings],
         "broken_rules": breach_lines(report.transform.breaches),
         "scores": [row for one in report.retrain for row in one.score_rows()],
-        "left_out": [
-            *(f"{one.tenant_id} {what}: {why}" for one in report.retrain for what, why in one.skipped.items()),
-            *(
-                f"{one.tenant_id} forecast {level.level}: {len(level.dormant)} sold nothing lately and get no forecast"
-                for one in report.retrain
-                for level in one.forecast
-                if level.dormant
-            ),
-        ],
+        "left_out": left_out_lines(report.retrain),
         "answers": [
             {
                 "tenant": one.tenant_id,
@@ -88,6 +81,20 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     say("\nWhat to do next (commands are in .venv/bin):")
     for command, what in _NEXT:
         say(f"  {command.format(tenant=tenant):<88} {what}")
+
+
+def left_out_lines(reports: Sequence["RetrainReport"]) -> list[str]:
+    """What retraining did without, a line each, and why."""
+    return [
+        *(f"{one.tenant_id} {what}: {why}" for one in reports for what, why in one.skipped.items()),
+        *(f"{one.tenant_id} adding daily forecasts up: {one.alone}" for one in reports if one.alone),
+        *(
+            f"{one.tenant_id} forecast {level.level}: {len(level.dormant)} sold nothing lately and get no forecast"
+            for one in reports
+            for level in one.forecast
+            if level.dormant
+        ),
+    ]
 
 
 def breach_lines(breaches: Sequence["Breach"]) -> list[str]:

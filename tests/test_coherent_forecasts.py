@@ -1,7 +1,7 @@
 """Served daily forecasts add up: whole, with keys that come and go, and after a level was rolled back."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -15,11 +15,12 @@ from mercurios.config import Settings
 from mercurios.forecasting import ForecastSpec
 from mercurios.jobs.retrain import RetrainReport, retrain
 from mercurios.jobs.retrain.coherent import BOTTOM, TREE, Base, add_up
-from mercurios.jobs.retrain.desk import PUBLISHED, SCORED_WINDOWS, table_of
+from mercurios.jobs.retrain.desk import NEWEST_WINDOWS, PUBLISHED, table_of
 from mercurios.jobs.rollback import roll_back
 from mercurios.lake import Lake
 from mercurios.registry import Registry
 from mercurios.serving import Session, open_session
+from mercurios.summary import left_out_lines
 from tests.test_retrain import AS_OF, DAYS, FIRST, SPECS, daily, lines, session
 from tests.test_rollback import forecasts, mart
 
@@ -29,9 +30,15 @@ DAILY = """
      baseline: SeasonalNaive, tail: RecentMean,
      candidates: {SeasonalNaive: {season_length: 7}, RecentMean: {periods: 28}, CalendarRegression: {half_life: 28}}}
 """
+WEEKLY = """
+    {grain: week, horizon: 2, folds: 2, calibration: 2, min_periods_sold: 8, active_periods: 4, tail_periods: 8,
+     baseline: RecentMean, tail: RecentMean, candidates: {RecentMean: {periods: 4}}}
+"""
 LEVELS = "levels:\n" + "".join(f"  {level}: {DAILY.strip()}\n" for level in TREE)
 TOGETHER = replace(SPECS, forecast=ForecastSpec.parse(LEVELS))
+WITH_WEEKS = replace(SPECS, forecast=ForecastSpec.parse(f"{LEVELS}  category: {WEEKLY.strip()}\n"))
 BOUNDS = ("lo95", "lo80", "mean", "hi80", "hi95")
+KEY = ["level", "key", "ds"]
 
 
 def sales(seed: int, scale: float) -> pl.DataFrame:
@@ -44,8 +51,8 @@ def sales(seed: int, scale: float) -> pl.DataFrame:
     return pl.concat([named, ended])
 
 
-def shop(tenant: str) -> Session:
-    return session(tenant, sales(*{"north": (1, 1.0), "south": (2, 7.0)}[tenant]), lines(1, 1000))
+def shop(tenant: str, name: str = "") -> Session:
+    return session(name or tenant, sales(*{"north": (1, 1.0), "south": (2, 7.0)}[tenant]), lines(1, 1000))
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +65,11 @@ def reports(registry: Registry) -> Mapping[str, RetrainReport]:
     return {name: retrain(shop(name), registry, as_of=AS_OF, specs=TOGETHER) for name in ("north", "south")}
 
 
-def bases(registry: Registry, tenant: str) -> dict[str, Base]:
+def bases(registry: Registry, tenant: str, levels: Sequence[str] = TREE) -> dict[str, Base]:
     """What the champions forecast alone."""
-    versions = {level: registry.champion(f"{tenant}.forecast.{level}") for level in TREE}
+    versions = {level: registry.champion(f"{tenant}.forecast.{level}") for level in levels}
     return {
-        level: Base(table_of(registry, version, PUBLISHED), table_of(registry, version, SCORED_WINDOWS))
+        level: Base(table_of(registry, version, PUBLISHED), table_of(registry, version, NEWEST_WINDOWS))
         for level, version in versions.items()
     }
 
@@ -111,8 +118,7 @@ def test_what_is_kept_of_the_champions_is_what_is_served(reports: Mapping[str, R
     report = reports["south"]
     kept = pl.DataFrame(report.kept).filter(role="champion")
     served = pl.DataFrame(report.tables["forecasts"])
-    key = ["level", "key", "ds"]
-    assert_frame_equal(kept.sort(key).select(*key, *BOUNDS), served.sort(key).select(*key, *BOUNDS))
+    assert_frame_equal(kept.sort(KEY).select(*KEY, *BOUNDS), served.sort(KEY).select(*KEY, *BOUNDS))
 
 
 def test_numbers_of_merchants_do_not_mix(reports: Mapping[str, RetrainReport]) -> None:
@@ -127,6 +133,20 @@ def test_without_a_level_the_others_are_served_alone_and_it_is_said(registry: Re
     assert served.why_not == "there is no forecast by department"
     for level, rows in served.rows.items():
         assert_frame_equal(rows, known[level].rows)
+
+
+def test_a_level_with_too_little_history_is_told_by_name_and_the_others_are_served_alone(registry: Registry) -> None:
+    levels = dict(TOGETHER.forecast.levels)
+    levels["department"] = levels["department"].model_copy(update={"min_periods_sold": DAYS + 1})
+    levels[BOTTOM] = levels[BOTTOM].model_copy(update={"min_periods_sold": DAYS + 1})
+    specs = replace(TOGETHER, forecast=TOGETHER.forecast.model_copy(update={"levels": levels}))
+    report = retrain(shop("north", "east"), registry, as_of=AS_OF, specs=specs)
+    assert set(report.skipped) == {"forecast.department", f"forecast.{BOTTOM}"}
+    assert report.alone == f"there is no forecast by department, {BOTTOM}"
+    assert f"east adding daily forecasts up: {report.alone}" in left_out_lines([report])
+    served = pl.DataFrame(report.tables["forecasts"])
+    alone = pl.concat([base.rows for base in bases(registry, "east", ("total", "branch")).values()])
+    assert_frame_equal(served.sort(KEY).select(*KEY, *BOUNDS), alone.sort(KEY).select(*KEY, *BOUNDS))
 
 
 def test_levels_of_other_days_are_served_alone(registry: Registry) -> None:
@@ -177,7 +197,7 @@ def test_numbers_that_are_none_are_told_and_served_alone(registry: Registry) -> 
 
 @pytest.fixture(scope="module")
 def two_nights(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake of both merchants after two nights; in the second everything had sold a tenth more."""
+    """A lake of both merchants after two nights; in the second all had sold a tenth more, nothing was due."""
     lake = wiring.open_lake(Settings(home=tmp_path_factory.mktemp("home")))
     who = pl.DataFrame({"name": ["x"], "currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
     day = pl.DataFrame({"day": [date(2025, 5, 1)], "holiday": ["Tag der Arbeit"]})
@@ -193,9 +213,25 @@ def two_nights(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> 
         lake.publish(tables, as_of=AS_OF)
         for tenant in shops:
             opened = open_session(lake.reader(tenant, lake.require_current()))
-            report = retrain(opened, registry, as_of=AS_OF, specs=TOGETHER)
+            report = retrain(opened, registry, as_of=AS_OF, specs=WITH_WEEKS, due={} if night else None)
             lake.publish(report.tables, as_of=AS_OF, tenants=(tenant,), base=opened.release)
     return lake
+
+
+def test_what_was_served_can_be_made_again_of_what_the_versions_keep(two_nights: Lake, registry: Registry) -> None:
+    for tenant in ("north", "south"):
+        again = pl.concat(add_up(bases(registry, tenant)).rows.values()).sort(KEY)
+        served = forecasts(two_nights, tenant).filter(pl.col("level").is_in(TREE)).sort(KEY)
+        assert_frame_equal(again.select(*KEY, *BOUNDS), served.select(*KEY, *BOUNDS))
+
+
+def test_a_rollback_of_categories_leaves_the_days_alone(two_nights: Lake, registry: Registry) -> None:
+    before = forecasts(two_nights, "north")
+    done = roll_back("north.forecast.category", two_nights, registry, reason="too low")
+    after = forecasts(two_nights, "north")
+    assert set(after.filter(level="category")["model_version"]) == {str(done.champion.version)}
+    days = pl.col("level") != "category"
+    assert_frame_equal(before.filter(days).sort(KEY), after.filter(days).sort(KEY))
 
 
 def test_after_a_rollback_the_forecasts_add_up_again(two_nights: Lake, registry: Registry) -> None:

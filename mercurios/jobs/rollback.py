@@ -8,6 +8,7 @@ sessions find within seconds. Levels that add up are made to add up again, from 
 of other tenants, levels and tables stay as they are.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,7 +18,7 @@ import structlog
 from mercurios.errors import BadRequest, ModelError
 from mercurios.jobs.expire import RELEASE
 from mercurios.jobs.retrain.coherent import TREE, Base, add_up
-from mercurios.jobs.retrain.desk import PUBLISHED, SCORED_WINDOWS, table_of
+from mercurios.jobs.retrain.desk import NEWEST_WINDOWS, PUBLISHED, table_of
 from mercurios.jobs.retrain.recommender import KIND as RECOMMENDER
 from mercurios.lake import Lake, Release
 from mercurios.registry import ModelVersion, Registry
@@ -84,6 +85,8 @@ def _predicted(registry: Registry, version: ModelVersion) -> pl.DataFrame:
 def _beside(registry: Registry, level: str, target: ModelVersion, there: pl.DataFrame) -> pl.DataFrame:
     """The forecasts of all levels: those that are served, one in another version, adding up where they should."""
     served = {str(name): rows for (name,), rows in there.partition_by("level", as_dict=True).items()}
+    if level not in TREE:
+        return _joined({**served, level: _predicted(registry, target)})
     model = target.name.removesuffix(level)
     versions = {
         name: registry.version(f"{model}{name}", int(rows.item(0, "model_version"))) for name, rows in served.items()
@@ -98,13 +101,17 @@ def _beside(registry: Registry, level: str, target: ModelVersion, there: pl.Data
     if together.why_not:
         log.warning("forecasts do not add up", model=target.name, why=together.why_not)
     parts = {**served, level: _predicted(registry, target), **({} if together.why_not else together.rows)}
+    return _joined(parts)
+
+
+def _joined(parts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([rows.drop("tenant_id", strict=False) for rows in parts.values()], how="diagonal")
 
 
 def _base(registry: Registry, version: ModelVersion) -> Base | None:
     """What a version forecast alone; None where its windows were not kept."""
     try:
-        return Base(_predicted(registry, version), table_of(registry, version, SCORED_WINDOWS))
+        return Base(_predicted(registry, version), table_of(registry, version, NEWEST_WINDOWS))
     except ModelError as error:
         log.warning("forecast cannot be added up", model=version.name, version=version.version, error=str(error))
         return None

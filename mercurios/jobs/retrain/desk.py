@@ -28,7 +28,12 @@ CANDIDATE = "candidate"
 PUBLISHED = "published.parquet"
 """The file of a version that holds what it predicted."""
 SCORED_WINDOWS = "scored.parquet"
-"""The file of a forecast's version that holds its windows of the backtest, those that only calibrate as well."""
+"""The file of a forecast's version that holds its windows of the backtest, those that only calibrate as well.
+
+Of a champion that was fitted anew: those it was chosen in. Drift is told from these.
+"""
+NEWEST_WINDOWS = "newest.parquet"
+"""The same of the night it was fitted: what its forecasts were made to add up by."""
 _HOLIDAYS = "select day as ds, holiday as name from marts.dim_dates where holiday is not null order by day"
 _TENANT = "select currency, time_zone, locale from marts.dim_tenants"
 

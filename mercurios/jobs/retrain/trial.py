@@ -11,7 +11,7 @@ from mercurios.forecasting import Backtest, Candidate, FittedLevel, Grain, Level
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.evidence import Evidence, TrainingData, diebold_mariano, difference, leak, told_of
 from mercurios.forecasting.fitted import LOADER
-from mercurios.jobs.retrain.desk import CANDIDATE, PUBLISHED, SCORED_WINDOWS, Desk, Entry, plain
+from mercurios.jobs.retrain.desk import CANDIDATE, NEWEST_WINDOWS, PUBLISHED, SCORED_WINDOWS, Desk, Entry, plain
 from mercurios.registry import ROLLED_BACK_TO, WITHDRAWN
 
 CENT = 0.01
@@ -53,9 +53,11 @@ class Trial:
     def entry(self, name: str, tags: Mapping[str, str], chosen_in: pl.DataFrame | None = None) -> Entry:
         """One contender, fitted, for the registry; chosen_in: windows it was chosen in, those of today unless said."""
         made, told = self.made_by(name), {"data_digest": self.data.digest, **tags}
+        newest = self.windows(name)
         tables = {
             PUBLISHED: self.rows(name),
-            SCORED_WINDOWS: self.windows(name) if chosen_in is None else chosen_in,
+            NEWEST_WINDOWS: newest,
+            SCORED_WINDOWS: newest if chosen_in is None else chosen_in,
         }
         return Entry(made.fitted.save, LOADER, describe(self.modelled.candidates[name]), tables, told)
 
