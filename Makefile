@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-forecast bench-retrieval docs lock clean
+.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-drift bench-forecast bench-retrieval docs lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,6 +33,9 @@ bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory be
 
 bench-warehouse: $(VENV)/test  ## dbt build on the full 1.47 million lines, one more day, and the same SQL bare
 	$(BIN)/python -m benchmarks.warehouse
+
+bench-drift: $(VENV)/test  ## false alarms of what is stable, and level shifts found within a fortnight
+	$(BIN)/python -m benchmarks.drift
 
 bench-forecast: $(VENV)/test  ## accuracy beside the field on six levels, the M3, ten thousand series, and orders in money
 	$(BIN)/python -m benchmarks.forecast
