@@ -118,6 +118,12 @@ def test_what_is_due_is_compared_and_the_rest_is_fitted_anew(shops: Shops) -> No
     assert chosen == {"north": str(LAST + FORTNIGHT), "south": str(LAST)}
 
 
+def test_what_was_compared_is_not_told_again_the_next_night(shops: Shops) -> None:
+    shops.retrain("north")
+    again = drift(shops.later["north"], shops.registry, as_of=AS_OF + FORTNIGHT, specs=BY_BRANCH)
+    assert (again.due, again.alarms) == ({}, ())
+
+
 def test_a_refitted_champion_keeps_the_windows_it_was_chosen_in_and_its_shadow(shops: Shops) -> None:
     name = "south.forecast.branch"
     before = {alias: shops.registry.find(name, alias) for alias in (CHAMPION, CHALLENGER)}

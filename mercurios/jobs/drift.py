@@ -34,7 +34,7 @@ OLDEST_DAYS = 28
 """Methods are compared again after so many days, whether anything drifts or not."""
 _KEPT = """
 select key as unique_id, ds, cutoff, cast(y as double) as y, mean, lo80, hi80 from marts.mart_forecast_accuracy
-where level = $level and role = 'champion' and model = $model
+where level = $level and role = 'champion' and model = $model and cutoff >= $since
 qualify row_number() over (partition by key, ds, cutoff order by cast(model_version as integer) desc) = 1
 """
 _NOTHING_KEPT = pl.DataFrame(
@@ -109,7 +109,7 @@ def _level(desk: Desk, level: str, spec: LevelSpec, rules: DriftRules) -> LevelD
     panel = split_sales(desk.frame(SALES[level]), level, spec, desk).modelled
     if panel.rows.is_empty():
         return LevelDrift(level, champion.version, unwatched="no series has history enough")
-    kept, unwatched = _kept(desk, champion, level, panel), ""
+    kept, unwatched = _kept(desk, champion, level, panel, chosen_on), ""
     alarms = watch_inputs(panel, fitted_on=chosen_on, level=level, rules=rules)
     try:
         windows = table_of(desk.registry, champion, SCORED_WINDOWS).filter("modelled")
@@ -122,10 +122,13 @@ def _level(desk: Desk, level: str, spec: LevelSpec, rules: DriftRules) -> LevelD
     return LevelDrift(level, champion.version, alarms, why, unwatched)
 
 
-def _kept(desk: Desk, champion: ModelVersion, level: str, panel: Panel) -> pl.DataFrame:
-    """Forecasts of the champion's method on open periods whose truth is known."""
+def _kept(desk: Desk, champion: ModelVersion, level: str, panel: Panel, since: date) -> pl.DataFrame:
+    """Forecasts of the champion's method, made since it was chosen, on open periods whose truth is known.
+
+    What drifted before has been compared already: it is not told again every night until the fortnight is over.
+    """
     if not desk.session.holds(SCORED):
         return _NOTHING_KEPT
     model = json.loads(champion.tags[CANDIDATE])["name"]
-    rows = pl.DataFrame(desk.session.query(_KEPT, {"level": level, "model": model}))
+    rows = pl.DataFrame(desk.session.query(_KEPT, {"level": level, "model": model, "since": since}))
     return rows.join(panel.rows.filter("is_open"), on=["unique_id", "ds"], how="semi")
