@@ -14,6 +14,7 @@ from mercurios.jobs.retrain import RetrainReport
 from mercurios.jobs.transform import TransformReport
 from mercurios.lake import Expiry
 from mercurios.quality import QualityReport
+from mercurios.registry import ModelVersion
 
 MOST_BREACHES = 1_000
 _ACCOUNT = "Per batch: extracted = loaded + quarantined, loaded = inserted + updated + unchanged + duplicates"
@@ -102,9 +103,10 @@ def release(report: ExportReport) -> None:
     )
 
 
-def expiry(report: Expiry) -> None:
+def expiry(report: Expiry, models: Sequence[ModelVersion]) -> None:
     """One row per release that was taken out."""
     told = f"{report.kept} releases kept; {report.files} files of {report.bytes / 1e6:.1f} MB removed"
+    told += f"; {len(models)} versions of models removed"
     create_table_artifact([{"release": name} for name in report.releases], key="expiry", description=told)
 
 

@@ -1,4 +1,4 @@
-"""Expire: releases that are too old leave the lake, and the files that no release needs."""
+"""Expire: releases that are too old leave the lake, and the files that no release needs; so do versions of models."""
 
 from datetime import UTC, datetime
 
@@ -12,6 +12,8 @@ from mercurios.lake import Expiry
 @flow(name="expire")
 def expire(as_of: datetime | None = None) -> Expiry:
     """Expire by the policy of the settings; on a schedule of its own, for nobody waits for it."""
-    report = wiring.expire_releases(as_of or datetime.now(UTC))
-    artifacts.expiry(report)
+    now = as_of or datetime.now(UTC)
+    models = wiring.expire_models(now)
+    report = wiring.expire_releases(now)
+    artifacts.expiry(report, models)
     return report

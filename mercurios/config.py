@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     )
     snowflake_private_key: SecretStr = Field(default=SecretStr(""), description="PEM of the service user's private key")
     tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
-    keep_releases: int = Field(default=30, ge=1, description="how many of the newest releases are always kept")
-    keep_days: int = Field(default=90, ge=0, description="for how many days every release is kept")
+    keep_releases: int = Field(default=30, ge=1, description="newest releases, and versions of a model, always kept")
+    keep_days: int = Field(default=90, ge=0, description="days every release and version of a model is kept")
     forecast_workers: str = Field(
         default="1",
         pattern="^([1-9][0-9]*|all|ray)$",

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +53,7 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One registered version; `name` is tenant.kind, `metrics` are those of the run it came from."""
+    """One registered version; `name` is tenant.kind, `metrics` are those of the run it came from; created_at is UTC."""
 
     name: str
     version: int
@@ -61,6 +62,7 @@ class ModelVersion:
     reason: str
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
+    created_at: datetime
 
 
 class Registry:
@@ -178,9 +180,26 @@ class Registry:
 
     def champions(self, tenant_id: str) -> tuple[ModelVersion, ...]:
         """The champions of one tenant, sorted by name."""
-        names = [model.name for model in self._client.search_registered_models(f"name LIKE '{_quoted(tenant_id)}.%'")]
-        own = sorted(name for name in names if name.startswith(f"{tenant_id}."))
-        return tuple(found for name in own if (found := self.find(name, CHAMPION)) is not None)
+        return tuple(found for name in self._names(tenant_id) if (found := self.find(name, CHAMPION)) is not None)
+
+    def outdated(self, tenant_id: str, *, before: datetime, newest: int) -> tuple[ModelVersion, ...]:
+        """Versions of one tenant that are older than a moment and none of the newest of their name.
+
+        Without those that hold an alias, and those of a rollback, which say what may not become champion again.
+        """
+        return tuple(old for name in self._names(tenant_id) for old in self._outdated(name, before, newest))
+
+    def remove(self, version: ModelVersion) -> None:
+        """Remove a version and the files it was registered with; its run stays, with numbers, tables and pictures."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        source = self._client.get_model_version(version.name, str(version.version)).source or ""
+        try:
+            # The files first: a version that lost them is found and removed again, files without a version are not.
+            get_artifact_repository(source, tracking_uri=self._client.tracking_uri).delete_artifacts()  # type: ignore[no-untyped-call]
+            self._client.delete_model_version(version.name, str(version.version))
+        except (_mlflow().exceptions.MlflowException, OSError) as error:
+            raise ModelError(f"{version.name} version {version.version} could not be removed: {error}") from error
 
     def find(self, name: str, alias: str) -> ModelVersion | None:
         """The version of `name` with the alias, or None when there is none."""
@@ -212,6 +231,18 @@ class Registry:
         numbers = sorted(int(version.version) for version in found if wanted(version))
         return tuple(self._read(self._client.get_model_version(name, str(number))) for number in numbers)
 
+    def _names(self, tenant_id: str) -> list[str]:
+        found = self._client.search_registered_models(f"name LIKE '{_quoted(tenant_id)}.%'")
+        return sorted(model.name for model in found if model.name.startswith(f"{tenant_id}."))
+
+    def _outdated(self, name: str, before: datetime, newest: int) -> Iterator[ModelVersion]:
+        versions = self.versions(name)
+        gone_back_to = {version.tags.get(ROLLED_BACK_TO) for version in versions}
+        for version in versions[:-newest]:
+            remembered = version.aliases or WITHDRAWN in version.tags or str(version.version) in gone_back_to
+            if version.created_at < before and not remembered:
+                yield version
+
     def _remember(self, version: ModelVersion) -> None:
         known = self.history(version.name)
         if known[-1:] != (version.version,):
@@ -237,6 +268,7 @@ class Registry:
             reason=version.tags.get(_REASON, ""),
             tags=tags,
             metrics=dict(metrics),
+            created_at=_moment(version),
         )
 
 
@@ -277,7 +309,7 @@ class Run:
         self._ensure_name(mlflow)
         made = self._client.create_model_version(self.name, f"{self._artifacts}/{place}", self.id, dict(tags))
         metrics = dict(self._client.get_run(self.id).data.metrics)
-        return ModelVersion(self.name, int(made.version), self.id, (), "", dict(tags), metrics)
+        return ModelVersion(self.name, int(made.version), self.id, (), "", dict(tags), metrics, _moment(made))
 
     def _ensure_name(self, mlflow: ModuleType) -> None:
         try:
@@ -325,6 +357,10 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
         warnings.filterwarnings("ignore", message="IProgress not found")  # in a notebook without its widgets
         yield
+
+
+def _moment(version: "MlflowVersion") -> datetime:
+    return datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
 
 
 def _quoted(text: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mercurios.forecasting.engine import Workers
     from mercurios.jobs.status import Status
     from mercurios.lake import Expiry, Lake
-    from mercurios.registry import Registry
+    from mercurios.registry import ModelVersion, Registry
     from mercurios.release_files import ReleaseFiles
     from mercurios.retrieval import Embedder
     from mercurios.sources.files import FileDrop
@@ -144,6 +144,18 @@ def expire_releases(now: datetime, settings: Settings | None = None, *, dry_run:
     policy = Policy(chosen.keep_releases, chosen.keep_days)
     pinned = trained_on(open_registry(chosen), tenants(chosen).ids())
     return expire(open_lake(chosen), policy, now=now, pinned=pinned, dry_run=dry_run)
+
+
+def expire_models(
+    now: datetime, settings: Settings | None = None, *, dry_run: bool = False
+) -> "tuple[ModelVersion, ...]":
+    """Expire versions of models by the policy of the settings, of all tenants."""
+    from mercurios.jobs.expire import expire_models as expire
+    from mercurios.lake import Policy
+
+    chosen = settings or Settings()
+    policy = Policy(chosen.keep_releases, chosen.keep_days)
+    return expire(open_registry(chosen), tenants(chosen).ids(), policy, now=now, dry_run=dry_run)
 
 
 def open_registry(settings: Settings | None = None) -> "Registry":

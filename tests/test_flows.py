@@ -17,7 +17,7 @@ from mercurios.serving import Session
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
 
-LEVELS = ("total", "department", "branch", "branch_department", "category")
+LEVELS = ("total", "department", "branch", "branch_department", "category", "product_type")
 KINDS = {*(f"forecast.{level}" for level in LEVELS), "recommender"}
 
 

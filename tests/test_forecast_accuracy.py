@@ -213,7 +213,9 @@ class Merchant:
         goods = ("COATS", "BOOKS")
         branches = ("1", "2", "3")
         both = tuple(f"{branch}/{department}" for branch in branches for department in goods)
-        keys = {"total": ("total",), "branch": branches, "branch_department": both}.get(level, goods)
+        types = ("Parka", "(unknown)")
+        several = {"total": ("total",), "branch": branches, "branch_department": both, "product_type": types}
+        keys = several.get(level, goods)
         periods = (date.fromisoformat(last) - monday).days // grain.days + 3
         for ds in (monday + timedelta(days=n * grain.days) for n in range(periods)):
             for key in keys:
@@ -351,4 +353,5 @@ def test_the_levels_of_dbt_are_those_that_are_forecast() -> None:
         "branch": Grain.DAY,
         "branch_department": Grain.DAY,
         "category": Grain.WEEK,
+        "product_type": Grain.WEEK,
     }, "another level: add it to dbt/macros/forecasts.sql, to the accepted values of its source, and here"

@@ -453,7 +453,7 @@ class TestFitted:
 class TestSpec:
     def test_the_shipped_one_holds_all_levels_and_all_kinds_of_candidates(self) -> None:
         spec = ForecastSpec.parse((ROOT / "models" / "forecast.yaml").read_text())
-        assert list(spec.levels) == ["category", "total", "department", "branch", "branch_department"]
+        assert list(spec.levels) == ["category", "total", "department", "branch", "branch_department", "product_type"]
         for level in ("category", "branch"):
             methods = set(spec.levels[level].candidates)
             assert {"SeasonalNaive", "AutoETS", "AutoTheta", "LightGBM", "NHITS"} <= methods

@@ -214,7 +214,7 @@ def test_champions_beat_their_baselines(settings: Settings, reports: Reports) ->
     lake, registry = wiring.open_lake(settings), wiring.open_registry(settings)
     session = open_session(lake.reader("north", lake.require_current()))
     report = retrain(session, registry, as_of=datetime(2026, 11, 22, 12, tzinfo=UTC), specs=quick_methods())
-    levels = {"total", "department", "branch", "branch_department", "category"}
+    levels = {"total", "department", "branch", "branch_department", "category", "product_type"}
     assert {score.level for score in report.forecast} == levels
     for score in report.forecast:
         assert score.baseline == "SeasonalNaive"

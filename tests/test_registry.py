@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,6 +17,8 @@ import polars as pl
 import pytest
 
 from mercurios.errors import ConfigError, ModelError, NoChampion
+from mercurios.jobs.expire import expire_models
+from mercurios.lake import Policy
 from mercurios.recommendation import Purchases, ServedRecommender
 from mercurios.recommendation.frequency import GlobalTop
 from mercurios.recommendation.served import LOADER
@@ -256,3 +259,32 @@ def test_a_server_keeps_and_gives_back_models(server: str, tmp_path: Path) -> No
     assert registry.champions("other") == ()
     assert registry.find("remote.recommender", CHALLENGER) is None
     assert registry.find("nobody.recommender", CHAMPION) is None
+
+
+@pytest.mark.parametrize("place", ["sqlite", "server"])
+def test_versions_that_are_too_old_go_with_their_files(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Seven versions of north: the champion, one of a rollback, what it went back to, and the newest two stay."""
+    url = request.getfixturevalue("server") if place == "server" else f"sqlite:///{tmp_path}/m.db"
+    registry, client = Registry.open(url), mlflow.MlflowClient(url)
+    model = save_top(tmp_path / "model", 3)
+    versions = [register(registry, "old", model, 0.3) for _ in range(8)]
+    other = [register(registry, "old_times", model, 0.3) for _ in range(4)]
+    for number in (2, 3):
+        registry.promote(versions[number], CHAMPION, "better")
+    registry.roll_back("old.recommender", None, "no good")
+    registry.promote(versions[4], CHAMPION, "better again")
+    policy, later = Policy(releases=2, days=30), datetime.now(UTC) + timedelta(days=31)
+    for now, numbers in ((datetime.now(UTC) + timedelta(days=29), []), (later, [1, 2, 6])):
+        told = expire_models(registry, ["old"], policy, now=now, dry_run=True)
+        assert [version.version for version in told] == numbers
+    assert len(registry.versions("old.recommender")) == 8
+    assert expire_models(registry, ["old"], policy, now=later) == told
+    assert [version.version for version in registry.versions("old.recommender")] == [3, 4, 5, 7, 8]
+    assert registry.versions("old_times.recommender") == tuple(other)
+    for version in registry.versions("old.recommender"):
+        registry.load(version)
+    assert client.get_run(versions[0].run_id).data.metrics == {"ndcg": 0.3}
+    assert not client.list_artifacts(versions[0].run_id, "model")
+    assert expire_models(registry, ["old"], policy, now=later) == ()

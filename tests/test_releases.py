@@ -355,7 +355,7 @@ def test_whatever_happens_kept_releases_read_back_and_nothing_else_stays(
 
 def test_what_a_champion_was_trained_on_is_pinned(lake: Lake) -> None:
     def version(name: str, **tags: str) -> ModelVersion:
-        return ModelVersion(name, 1, "run", ("champion",), "", tags, {})
+        return ModelVersion(name, 1, "run", ("champion",), "", tags, {}, AS_OF)
 
     class Champions:
         def champions(self, tenant_id: str) -> tuple[ModelVersion, ...]:

@@ -467,7 +467,7 @@ class TestPromotion:
 
 class TestSpecs:
     def test_the_shipped_ones_are_read(self) -> None:
-        levels = ["category", "total", "department", "branch", "branch_department"]
+        levels = ["category", "total", "department", "branch", "branch_department", "product_type"]
         assert list(Specs.load().forecast.levels) == levels
 
     def test_a_folder_without_them_is_an_error(self, tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ class TestSpecs:
     def test_a_level_nobody_knows_how_to_read_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "forecast.yaml").write_text(FORECAST.replace("branch:", "colour:"))
         (tmp_path / "recommender.yaml").write_text(RECOMMENDER)
-        with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, branch_dep"):
+        with pytest.raises(ConfigError, match=r"level colour; known are total, department, category, product_type"):
             Specs.load(tmp_path)
 
 

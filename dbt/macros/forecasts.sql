@@ -1,6 +1,6 @@
 {#
     The levels that are forecast, as models/forecast.yaml has them: days of a period (weeks start on Monday), and what the
-    key of a forecast is in mart_sales_daily.
+    key of a forecast is in fct_sale_lines.
 #}
 {% macro forecast_levels() -%}
     {{ return({
@@ -9,6 +9,7 @@
         'branch': {'period_days': 1, 'key': 'cast(branch as varchar)'},
         'branch_department': {'period_days': 1, 'key': "cast(branch as varchar) || '/' || department"},
         'category': {'period_days': 7, 'key': 'category'},
+        'product_type': {'period_days': 7, 'key': 'product_type'},
     }) }}
 {%- endmacro %}
 

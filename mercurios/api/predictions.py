@@ -19,7 +19,7 @@ from mercurios.serving import Session
 MAX_HORIZON_DAYS = 365
 MAX_RECOMMENDATIONS = 100
 _ENDS = ("lo80", "hi80", "lo95", "hi95")
-_STEP_DAYS = {"total": 1, "department": 1, "category": 7, "branch": 1, "branch_department": 1}
+_STEP_DAYS = {"total": 1, "department": 1, "category": 7, "product_type": 7, "branch": 1, "branch_department": 1}
 _LARGEST_NUMBER = 2**63 - 1
 
 
@@ -57,8 +57,8 @@ class Recommendation:
 def forecast(session: Session, level: str, key: str, *, horizon_days: int) -> Forecast:
     """The points up to `horizon_days` after the cutoff.
 
-    level: CATEGORY (weekly), or TOTAL (its only key is "total"), DEPARTMENT, BRANCH or BRANCH_DEPARTMENT (key
-    "branch/department"; daily).
+    level: CATEGORY or PRODUCT_TYPE (weekly), or TOTAL (its only key is "total"), DEPARTMENT, BRANCH or
+    BRANCH_DEPARTMENT (key "branch/department"; daily).
     Raises BadRequest for a horizon or a key without a forecast, naming keys like it, and NoChampion when the release
     holds no forecasts.
     """

@@ -1,7 +1,8 @@
-"""`mercurios model list|show|drift|rollback`: who predicts for whom, why, and how to go back to who did before."""
+"""`mercurios model list|show|drift|rollback|expire`: who predicts for whom and why, and who did before."""
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -154,3 +155,26 @@ def _told(version: "ModelVersion") -> dict[str, Any]:
         "rolled_back": tags.get(WITHDRAWN, ""),
         "gate": tags.get("gate", "").splitlines(),
     }
+
+
+@app.command()
+def expire(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False, yes: Yes = False
+) -> None:
+    """Remove versions that are too old, with their files; their runs stay, with numbers, tables and pictures.
+
+    Kept are the newest ones, all younger than some days (the settings of releases), those with an alias, and those of
+    a rollback.
+    """
+    from mercurios.wiring import expire_models
+
+    now = datetime.now(UTC)
+    plan = expire_models(now, dry_run=True)
+    for version in plan:
+        print(f"{version.name:<32} {version.version:>4}  {version.created_at.date()}")
+    if dry_run or not plan:
+        print(f"{len(plan)} versions would go" if plan else "no version is too old")
+        return
+    if not yes:
+        typer.confirm(f"Remove these {len(plan)} versions?", abort=True)
+    print(f"{len(expire_models(now))} versions are gone")

@@ -15,8 +15,8 @@ as_of as (
     select * from {{ ref('int_as_of') }}
 ),
 
-sales as (
-    select * from {{ ref('mart_sales_daily') }}
+lines as (
+    select * from {{ ref('fct_sale_lines') }}
 ),
 
 over as (
@@ -55,11 +55,11 @@ sold as (
         days.level,
         days.ds,
         {{ by_forecast_level('key') }} as key,
-        cast(sum(sales.revenue) as decimal(18, 2)) as revenue
+        cast(sum(lines.gross_amount) as decimal(18, 2)) as revenue
     from days
-    inner join sales
-        on days.tenant_id = sales.tenant_id
-        and days.sold_on = sales.sold_on
+    inner join lines
+        on days.tenant_id = lines.tenant_id
+        and days.sold_on = lines.sold_on
     group by days.tenant_id, days.level, days.ds, {{ by_forecast_level('key') }}
 ),
 

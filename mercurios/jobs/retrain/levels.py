@@ -36,6 +36,10 @@ SALES: Mapping[str, str] = {
         "select category as key, sold_on, cast(sum(revenue) as double) as revenue"
         " from marts.mart_sales_daily group by category, sold_on"
     ),
+    "product_type": (
+        "select product_type as key, sold_on, cast(sum(gross_amount) as double) as revenue"
+        " from marts.fct_sale_lines group by product_type, sold_on"
+    ),
     "branch_department": (
         "select cast(branch as varchar) || '/' || department as key, sold_on, cast(sum(revenue) as double) as revenue"
         " from marts.mart_sales_daily group by branch, department, sold_on"
