@@ -16,6 +16,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from graphql import build_schema, parse
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -28,7 +29,7 @@ from mercurios.api.access.keyring import Keyring, check_url, fetch_keys
 from mercurios.api.access.keys import ApiKeys
 from mercurios.api.access.limits import RateLimits
 from mercurios.api.access.provider import Provider, Registration
-from mercurios.api.access.roles import declared
+from mercurios.api.access.roles import Need, declared, needs_of
 from mercurios.api.access.tokens import issue
 from mercurios.api.resolvers import load_schema
 from mercurios.errors import AccessUnavailable, BadRequest, ConfigError, RateLimited, Unauthenticated
@@ -369,6 +370,7 @@ def test_a_provider_that_never_answered_is_asked_again(sso: Sso) -> None:
         ({"jwks_uri": "file:///etc/passwd"}, ConfigError),
         ({"jwks_uri": None}, ConfigError),
         ({"id_token_signing_alg_values_supported": ["HS256"]}, ValueError),
+        ({"id_token_signing_alg_values_supported": ["RS384"]}, ValueError),
         ({"padding": "x" * 300_000}, ValueError),
     ],
 )
@@ -501,6 +503,18 @@ def test_no_way_of_writing_gets_around_a_role(api: ApiWorld, document: str) -> N
     for _ in range(2):  # the second time the document comes from the cache
         assert as_role(api, "buyer", document).status_code == 200
         assert as_role(api, "viewer", document).status_code == 403
+
+
+def test_a_field_is_not_reached_through_an_interface() -> None:
+    schema = build_schema("""
+        directive @needs(role: Role!) on FIELD_DEFINITION
+        enum Role { VIEWER ADMIN }
+        interface Priced { price: Int }
+        type Article implements Priced { price: Int @needs(role: ADMIN) }
+        type Query { priced: Priced }
+    """)
+    assert needs_of(schema, parse("{ priced { price } }")) == (Need("Article.price", "admin"),)
+    assert needs_of(schema, parse("{ priced { __typename } }")) == ()
 
 
 def test_a_viewer_reads_revenue_and_no_margin(api: ApiWorld) -> None:

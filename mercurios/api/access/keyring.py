@@ -83,9 +83,9 @@ def fetch_keys(issuer: str) -> Keys:
         place = _get(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         if place.get("issuer") != issuer:
             raise ValueError("the discovery document is of another issuer")
-        named = place.get("id_token_signing_alg_values_supported") or ALGORITHMS
+        named = place.get("id_token_signing_alg_values_supported")
         found = _get(client, check_url(str(place.get("jwks_uri"))))
-    algorithms = {name for name in ALGORITHMS if name in named}
+    algorithms = {name for name in ALGORITHMS if not isinstance(named, list) or name in named}
     listed = found.get("keys")
     keys = [_key(one) for one in listed] if isinstance(listed, list) else []
     usable = {str(key.key_id): key for key in keys if key and key.algorithm_name in algorithms}
