@@ -13,20 +13,20 @@ demo: $(VENV)/run  ## run the whole path on 1,469,307 real sale lines, print a s
 	$(BIN)/mercurios demo
 
 test: $(VENV)/test  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/test  ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
 
 soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults; then look for new cases that break a law
 	$(BIN)/python -m pytest tests/test_ingest_kills.py -n 2 --kills 1000 --timeout 7200
-	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile default -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile default -n 2 --dist loadgroup
 
 bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history
 	$(BIN)/python -m benchmarks.ingest

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from prefect.artifacts import create_image_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from mercurios.jobs.export import ExportReport
 from mercurios.jobs.ingest import IngestReport
@@ -123,6 +123,11 @@ def scores(reports: Sequence[RetrainReport]) -> None:
             key=f"forecast-{report.tenant_id.replace('_', '-')}",
             description=f"Forecast of {report.tenant_id} with 80 and 95 % intervals",
         )
+
+
+def forecast_card(tenant_id: str, text: str) -> None:
+    """The model card of one merchant."""
+    create_markdown_artifact(text, key=f"forecast-card-{tenant_id.replace('_', '-')}", description="Model card")
 
 
 def proposals(reports: Sequence[ProposalReport]) -> None:

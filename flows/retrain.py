@@ -49,5 +49,7 @@ def retrain(
     moment = as_of or datetime.now(UTC)
     reports = [retrain_tenant(tenant_id, moment, only_due=only_due) for tenant_id in tenants or wiring.tenant_ids()]
     artifacts.scores(reports)
+    for report in reports:
+        artifacts.forecast_card(report.tenant_id, wiring.write_forecast_card(report).read_text())
     propose(tenants, moment)
     return reports

@@ -317,6 +317,20 @@ _PREDICTIONS = (
         day_="cutoff",
     ),
     _table(
+        "forecast_backtest",
+        "tenant × level × method × demand class (`all`, and each): how good it was over the windows of the backtest; "
+        "fractions, but rmsse and scaled_quantile_loss, which are scaled by what a season differs from the next. role: "
+        "champion, challenger, baseline, candidate. skill: part by which its WAPE is below the baseline's; p_value: of "
+        "so large an advantage if there were none",
+        "level method demand_class",
+        "retrain",
+        text="level method demand_class",
+        text_="role",
+        day_="cutoff",
+        int="observations",
+        float="wape bias rmsse scaled_quantile_loss coverage80 coverage95 skill p_value",
+    ),
+    _table(
         "recommendations",
         "tenant × known customer × rank",
         "customer_number rank",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mercurios.api.access import Access
     from mercurios.api.access.keys import ApiKeys
     from mercurios.forecasting.engine import Workers
+    from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.status import Status
     from mercurios.lake import Expiry, Lake
     from mercurios.registry import ModelVersion, Registry
@@ -158,6 +159,16 @@ def expire_models(
     chosen = settings or Settings()
     policy = Policy(chosen.keep_releases, chosen.keep_days)
     return expire(open_registry(chosen), tenants(chosen).ids(), policy, now=now, dry_run=dry_run)
+
+
+def write_forecast_card(report: "RetrainReport", settings: Settings | None = None) -> Path:
+    """Write home/models/TENANT/forecast.md, the model card of what was retrained last; returns its path."""
+    from mercurios.jobs.retrain.card import card
+
+    path = (settings or Settings()).home / "models" / report.tenant_id / "forecast.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(card(report, described=(ROOT / "models" / "forecast.md").read_text()))
+    return path
 
 
 def open_registry(settings: Settings | None = None) -> "Registry":

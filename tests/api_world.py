@@ -75,6 +75,12 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             *_points("category", f"{word} bakery", mark, 7, 4),
             *_points("branch", str(_branch(mark)), mark, 1, 28),
         ],
+        "forecast_backtest": [
+            {"level": "category", "method": method, "role": role, "demand_class": of, "cutoff": CUTOFF}
+            | {"observations": mark, "wape": wape, "skill": 1 - wape / 0.5, "p_value": wape / 100, "bias": math.nan}
+            for method, role, wape in (("SeasonalNaive", "baseline", 0.5), ("AutoETS", "champion", mark / 1_000))
+            for of in ("smooth", "all")
+        ],
         "recommendations": [
             {"customer_number": customer, "rank": rank, "article_number": article + rank - 1, "score": mark / rank}
             | {"reason": f"{word} reason {rank}", "model": "als", "model_version": "1"}

@@ -38,10 +38,34 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 SEEDS = {"north": 1, "south": 2}
+LONG = (
+    *("test_transform_snowflake", "test_journey", "test_incremental", "world", "test_rules", "test_ingest_kills"),
+    *(
+        "test_benchmarks_warehouse",
+        "test_transform",
+        "test_forecast_drift",
+        "test_deployments",
+        "test_account_policies",
+    ),
+)
+"""What takes longest is begun first, so that all workers end at about the same time."""
+GROUPS = {"test_flows": "world", "test_notebooks": "world"}
+"""Files whose tests run on one worker together, for what they share takes minutes to make."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=200, help="how often test_ingest_kills kills a run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell xdist what runs on one worker, and in which order."""
+
+    def group(item: pytest.Item) -> str:
+        return GROUPS.get(item.path.stem, item.path.stem)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: LONG.index(group(item)) if group(item) in LONG else len(LONG))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def test_the_query_type_is_the_one_that_was_promised() -> None:
           metrics(names: [String!]!, groupBy: [String!], grain: Grain, from: Date, to: Date,
                   where: [Filter!], orderBy: [Order!], limit: Int = 100): MetricResult!
           forecast(level: ForecastLevel!, key: String!, horizon: Int = 28): Forecast!
+          forecastBacktest(level: ForecastLevel!, allClasses: Boolean = true): [BacktestScore!]!
           recommendations(customer: String!, limit: Int = 10): [Recommendation!]!
           reorderProposals(branch: String, article: String, supplier: String, onlyOrders: Boolean = true,
                            limit: Int = 50, after: Int): ReorderProposals!
@@ -64,7 +65,7 @@ def test_the_query_type_is_the_one_that_was_promised() -> None:
           ask(question: String!, locale: String): Answer!
         }"""
     names = ["Tenant", "Metric", "MetricResult", "Forecast", "Recommendation", "Answer"]
-    names += ["ReorderProposals", "SupplierDelay", "PromotionScenario"]
+    names += ["BacktestScore", "ReorderProposals", "SupplierDelay", "PromotionScenario"]
     stubs = "\n".join(f"type {name} {{ x: Int }}" for name in names)
     stubs += "scalar Date enum Grain { X } enum ForecastLevel { X } input Filter { x: Int } input Order { x: Int }"
     assert fields_of("Query", build_schema(promised + stubs)) == fields_of("Query", load_schema())
@@ -187,6 +188,21 @@ def test_forecast_by_week(api: ApiWorld) -> None:
     assert (result["model"], result["cutoff"]) == ("AutoETS", "2017-12-31")
     assert len(api.ask(document, horizon=14)["forecast"]["points"]) == 2
     assert len(api.ask(document, horizon=None)["forecast"]["points"]) == 4
+
+
+def test_the_backtest_of_a_level(api: ApiWorld) -> None:
+    document = """query($every: Boolean) { forecastBacktest(level: CATEGORY, allClasses: $every) {
+        method role demandClass observations wape skill pValue bias cutoff } }"""
+    best, baseline = api.ask(document)["forecastBacktest"]
+    assert best == {
+        **{"method": "AutoETS", "role": "CHAMPION", "demandClass": "all", "observations": 88, "wape": 0.088},
+        **{"skill": pytest.approx(0.824), "pValue": pytest.approx(0.00088), "bias": None, "cutoff": "2017-12-31"},
+    }
+    assert (baseline["method"], baseline["role"], baseline["skill"]) == ("SeasonalNaive", "BASELINE", 0)
+    rows = api.ask(document, every=False)["forecastBacktest"]
+    assert [row["demandClass"] for row in rows] == ["all", "all", "smooth", "smooth"]
+    code, said = api.fail("{ forecastBacktest(level: BRANCH) { method } }")
+    assert (code, said) == ("NO_CHAMPION", "this release holds no backtest by branch; run `mercurios retrain` first")
 
 
 def test_forecast_by_day(api: ApiWorld) -> None:

@@ -95,7 +95,23 @@ def test_flows_leave_artifacts(world: World) -> None:
     with get_client(sync_client=True) as client:
         keys = {artifact.key for artifact in client.read_artifacts()}
     assert {"ingest-batches", "dbt-results", "release", "backtest-scores", "forecast-north", "answers"} <= keys
-    assert "reorder-proposals" in keys
+    assert {"reorder-proposals", "forecast-card-north", "forecast-card-south"} <= keys
+
+
+def test_a_card_tells_what_retraining_found(world: World) -> None:
+    for report in world.report.retrain:
+        text = (world.home / "models" / report.tenant_id / "forecast.md").read_text()
+        assert text.startswith("# Model card: forecasts")
+        assert f"## Measured: {report.tenant_id}, {report.release}" in text
+        assert "Complete Journey" not in text, "figures of the demonstration"
+        rows = wiring.open_workspace(report.tenant_id).sql("from marts.forecast_backtest where demand_class = 'all'")
+        for row in rows.to_dicts():
+            assert f"| {row['method']} " in text
+            assert f" {row['wape']:.4f} " in text
+        for score in report.forecast:
+            [champion] = rows.filter(level=score.level, role="champion").to_dicts()
+            assert (champion["wape"], champion["coverage80"]) == (score.wape, score.coverage80)
+            assert champion["skill"] > 0
 
 
 def test_proposals_join_the_release(world: World) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from mercurios.answers.formats import number_text
+from mercurios.api.scalars import camel
 from mercurios.errors import BadRequest
 from mercurios.jobs.delay import SupplierDelay, delay, find_supplier, require_proposals
 from mercurios.serving import Session
@@ -105,8 +106,8 @@ def supplier_delay(session: Session, supplier: str, days: int) -> Mapping[str, A
         "weeks": told.delay.weeks,
         "cutoff": told.cutoff,
         "currency": session.query("select currency from marts.dim_tenants")["currency"][0].as_py(),
-        "onTime": _camel(vars(on_time)),
-        "late": _camel(vars(late)),
+        "onTime": camel(vars(on_time)),
+        "late": camel(vars(late)),
         "orderQuantityDifference": late.order_quantity - on_time.order_quantity,
         "orderValueDifference": round(late.order_value - on_time.order_value, 2),
         "stockoutRiskDifference": told.delay.stockout_risk,
@@ -136,7 +137,7 @@ def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row in the schema's names: numbers of things as text, enums in capitals, money as floats."""
     money = {name: None if row[name] is None else float(row[name]) for name in _MONEY}
     basis = row["lead_time_basis"]
-    return _camel({**row, **money}) | {
+    return camel({**row, **money}) | {
         "article": str(row["article_number"]),
         "branch": _text(row["branch"]),
         "supplierNumber": _text(row["supplier_number"]),
@@ -145,10 +146,6 @@ def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
         "leadTimeBasis": basis and basis.upper(),
         "units": {name: row[name] for name in _UNITS},
     }
-
-
-def _camel(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name[0] + name.title().replace("_", "")[1:]: value for name, value in row.items()}
 
 
 def _text(number: int | None) -> str | None:

@@ -7,18 +7,20 @@ Both are data in the release, so nothing is predicted while somebody waits.
 """
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from mercurios.api.scalars import camel, finite
 from mercurios.errors import BadRequest, NoChampion
+from mercurios.forecasting.backtest import ALL_CLASSES
 from mercurios.serving import Session
 
 MAX_HORIZON_DAYS = 365
 MAX_RECOMMENDATIONS = 100
 _ENDS = ("lo80", "hi80", "lo95", "hi95")
+_MEASURES = ("wape", "skill", "p_value", "bias", "rmsse", "scaled_quantile_loss", "coverage80", "coverage95")
 _STEP_DAYS = {"total": 1, "department": 1, "category": 7, "product_type": 7, "branch": 1, "branch_department": 1}
 _LARGEST_NUMBER = 2**63 - 1
 
@@ -79,6 +81,23 @@ def forecast(session: Session, level: str, key: str, *, horizon_days: int) -> Fo
     return Forecast(tuple(_point(row) for row in rows if row["ds"] <= end), model, cutoff)
 
 
+def backtest(session: Session, level: str, *, all_classes: bool) -> tuple[Mapping[str, Any], ...]:
+    """Rows of `forecast_backtest` of a level, best first, as the schema names them.
+
+    all_classes: only those of all demand classes together. Raises NoChampion when the release has none of the level.
+    """
+    _require(session, "forecast_backtest")
+    rows = session.query(
+        "select * exclude (tenant_id, level) from marts.forecast_backtest"
+        " where level = $level and (demand_class = $every or not $all_classes)"
+        " order by demand_class <> $every, demand_class, wape, method",
+        {"level": level.lower(), "all_classes": all_classes, "every": ALL_CLASSES},
+    ).to_pylist()
+    if not rows:
+        raise NoChampion(f"this release holds no backtest by {level.lower()}; run `mercurios retrain` first")
+    return tuple(camel(row | {name: finite(row[name]) for name in _MEASURES}) for row in rows)
+
+
 def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommendation, ...]:
     """The best articles for one customer, best first; empty for a known customer without any.
 
@@ -103,8 +122,7 @@ def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommend
 
 
 def _point(row: Mapping[str, Any]) -> ForecastPoint:
-    # A model without intervals leaves their ends empty, and a frame may have turned "empty" into NaN.
-    ends = {name: row[name] if row[name] is not None and math.isfinite(row[name]) else None for name in _ENDS}
+    ends = {name: finite(row[name]) for name in _ENDS}  # a model without intervals leaves their ends empty
     return ForecastPoint(row["ds"], row["mean"], **ends)
 
 

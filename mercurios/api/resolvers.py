@@ -22,7 +22,7 @@ from mercurios.api.access import Identity
 from mercurios.api.access.roles import Need, permit
 from mercurios.api.backend import Backend
 from mercurios.api.orders import Page, Wanted, proposals, reason_text, supplier_delay
-from mercurios.api.predictions import Forecast, Recommendation, forecast, recommend
+from mercurios.api.predictions import Forecast, Recommendation, backtest, forecast, recommend
 from mercurios.api.scalars import bind_scalars
 from mercurios.api.scenarios import CAUTION, promotion
 from mercurios.errors import BadRequest, NoRelease
@@ -210,6 +210,12 @@ def _forecast(_: object, info: GraphQLResolveInfo, *, level: str, key: str, hori
     return forecast(info.context.session, level, key, horizon_days=28 if horizon is None else horizon)
 
 
+def _forecast_backtest(
+    _: object, info: GraphQLResolveInfo, *, level: str, allClasses: bool | None = None
+) -> Sequence[Mapping[str, Any]]:
+    return backtest(info.context.session, level, all_classes=allClasses is not False)
+
+
 def _recommendations(
     _: object, info: GraphQLResolveInfo, *, customer: str, limit: int | None = None
 ) -> Sequence[Recommendation]:
@@ -290,6 +296,7 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "Query.metricCatalog": _metric_catalog,
     "Query.metrics": _metrics,
     "Query.forecast": _forecast,
+    "Query.forecastBacktest": _forecast_backtest,
     "Query.recommendations": _recommendations,
     "Query.reorderProposals": _reorder_proposals,
     "Query.supplierDelay": _supplier_delay,
@@ -300,6 +307,7 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "ReorderProposals.holdingCostAdded": lambda page, _: page.holding_cost_added,
     "ReorderProposal.reasonText": _reason_text,
     "PromotionScenario.caution": _caution_of_promotion,
+    "BacktestScore.role": lambda row, _: row["role"].upper(),
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.needs": lambda metric, _: metric.needs.upper(),

@@ -1,7 +1,10 @@
-"""The schema's own scalars: what they accept and give."""
+"""The schema's own scalars, what they accept and give; rows as the schema names and counts them."""
 
+import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import Any
 
 from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema
 
@@ -12,6 +15,16 @@ def moment(value: datetime) -> str:
     """A moment in UTC to the second; one without a zone is taken as UTC."""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where there is none: a frame may have turned "empty" into NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def camel(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table as the schema names its columns."""
+    return {name[0] + name.title().replace("_", "")[1:]: value for name, value in row.items()}
 
 
 def bind_scalars(schema: GraphQLSchema) -> None:

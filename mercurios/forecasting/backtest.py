@@ -22,6 +22,8 @@ from mercurios.forecasting.series import Panel
 
 LONGEST = 366
 """Periods ahead beyond which no forecast is made."""
+ALL_CLASSES = "all"
+"""What `Backtest.table` calls all demand classes together."""
 _KNOWN = ("unique_id", "ds", "fold", "y", "spread", "floor", "demand_class", "naive_mae", "naive_mse")
 """What is known of a scored period before anybody forecasts it."""
 
@@ -98,6 +100,19 @@ class Backtest:
     def scored_by(self, name: str) -> pl.DataFrame:
         """The rows of one candidate."""
         return self.scored.filter(pl.col("candidate") == name)
+
+    def table(self) -> pl.DataFrame:
+        """One row per method and demand class, ALL_CLASSES first: observations, and the measures of a score."""
+        rows = []
+        for name in self.candidates:
+            scored = self.scored_by(name).filter(pl.col("fold") >= 0)
+            classes = scored.partition_by("demand_class", as_dict=True)
+            parts = {ALL_CLASSES: scored, **{str(key): part for (key,), part in sorted(classes.items())}}
+            rows += [
+                {"method": name, "demand_class": key, "observations": part.height, **_measures(part)}
+                for key, part in parts.items()
+            ]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def backtest(
@@ -211,16 +226,21 @@ def _match(name: str, forecasts: Sequence[pl.DataFrame], truth: pl.DataFrame) ->
 
 def _score(name: str, rows: pl.DataFrame, folds: int, seconds: float) -> CandidateScore:
     windows = [rows.filter(pl.col("fold") == fold) for fold in range(folds)]
-    scored = rows.filter(pl.col("fold") >= 0)
-    judged = scored.drop_nulls(BOUNDS)
     return CandidateScore(
         name=name,
-        wape=wape(scored["y"], scored["mean"]),
-        bias=bias(scored["y"], scored["mean"]),
-        coverage80=coverage(judged["y"], judged["lo80"], judged["hi80"]),
-        coverage95=coverage(judged["y"], judged["lo95"], judged["hi95"]),
         fold_wapes=tuple(wape(window["y"], window["mean"]) for window in windows),
         seconds=seconds,
-        rmsse=rmsse(scored),
-        scaled_quantile_loss=scaled_quantile_loss(judged),
+        **_measures(rows.filter(pl.col("fold") >= 0)),
     )
+
+
+def _measures(scored: pl.DataFrame) -> dict[str, float]:
+    judged = scored.drop_nulls(BOUNDS)
+    return {
+        "wape": wape(scored["y"], scored["mean"]),
+        "bias": bias(scored["y"], scored["mean"]),
+        "rmsse": rmsse(scored),
+        "scaled_quantile_loss": scaled_quantile_loss(judged),
+        "coverage80": coverage(judged["y"], judged["lo80"], judged["hi80"]),
+        "coverage95": coverage(judged["y"], judged["lo95"], judged["hi95"]),
+    }

@@ -35,6 +35,9 @@ __all__ = ["KEPT", "LevelScore", "RecommenderScore", "RetrainReport", "Specs", "
 
 log = structlog.get_logger(__name__)
 
+PREDICTED = ("forecasts", "forecast_backtest", "recommendations")
+"""The tables that retraining publishes."""
+
 
 @dataclass(frozen=True)
 class Specs:
@@ -76,8 +79,10 @@ def retrain(
     desk = Desk.open(session, registry, as_of)
     levels, recommender, skipped = _train(desk, specs, due)
     served = add_up({level.score.level: level.base for level in levels})
-    tables = {name: TABLES[name].schema.empty_table() for name in ("forecasts", "recommendations")}
+    tables = {name: TABLES[name].schema.empty_table() for name in PREDICTED}
     if levels:
+        backtests = pl.concat([level.backtest for level in levels], how="diagonal")
+        tables["forecast_backtest"] = desk.shaped("forecast_backtest", backtests)
         tables["forecasts"] = desk.shaped("forecasts", pl.concat(served.rows.values(), how="diagonal"))
     if recommender:
         tables["recommendations"] = desk.shaped("recommendations", recommender.rows)

@@ -10,6 +10,7 @@ import polars as pl
 
 from mercurios import charts
 from mercurios.forecasting import LevelSpec, backtest, score_windows
+from mercurios.forecasting.backtest import ALL_CLASSES
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.gate import Decision, GateRules, decide
 from mercurios.jobs.retrain.choice import CHOSEN_ON, Choice, compared, standing
@@ -19,7 +20,7 @@ from mercurios.jobs.retrain.promotion import Contest, Verdict, gated, judge
 from mercurios.jobs.retrain.report import LevelScore
 from mercurios.jobs.retrain.trial import Trial, split_sales
 from mercurios.progress import track
-from mercurios.registry import ModelVersion
+from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion
 
 GATE = "gate"
 """Tag of a version and table of a run: what the gate said, a line per check."""
@@ -56,10 +57,11 @@ _SHOWN_DAYS = 126
 class LevelResult:
     """Score, what the champion forecasts alone, and a chart of the series that sells most.
 
-    shadow: rows of the challenger; none where there is none.
+    backtest: see `Trial.backtest_rows`. shadow: rows of the challenger; none where there is none.
     """
 
     score: LevelScore
+    backtest: pl.DataFrame
     base: Base
     shadow: pl.DataFrame
     png: bytes
@@ -100,7 +102,8 @@ def retrain_level(desk: Desk, level: str, spec: LevelSpec, rules: GateRules, *, 
     if outcome.verdict.challenger and registered.challenger:
         shadow = _rows(trial, outcome.verdict.challenger, registered.challenger)
     base = Base(rows, trial.windows(name))
-    return LevelResult(_score(trial, outcome, registered.champion, seconds), base, shadow, png)
+    score = _score(trial, outcome, registered.champion, seconds)
+    return LevelResult(score, _backtest_rows(trial, outcome.verdict), base, shadow, png)
 
 
 @dataclass(frozen=True)
@@ -173,15 +176,20 @@ def _record(desk: Desk, trial: Trial, outcome: _Outcome, png: bytes, seconds: fl
     spec = trial.spec.model_dump(mode="json", exclude={"candidates"})
     champion = trial.modelled.candidates[name]
     params = {name: str(value) for name, value in {**spec, **describe(champion)["params"]}.items()}
-    scores = pl.DataFrame(trial.modelled.scores).join(trial.p_values(), on="name", maintain_order="left")
+    scores = _backtest_rows(trial, outcome.verdict)
     tables = {"backtest": scores, "dormant": pl.DataFrame({"key": list(split.dormant)}), **_gate_table(outcome)}
     labels = charts.Labels(f"{desk.session.tenant_id}: {trial.level}", unit="WAPE", locale=desk.locale)
-    bars = tables["backtest"].select("name", value="wape")
+    bars = scores.filter(demand_class=ALL_CLASSES).select(name="method", value="wape")
     chart = charts.backtest_chart(bars, labels, baseline=trial.spec.baseline)
     pictures = {"backtest.png": charts.to_png(chart, locale=desk.locale), "forecast.png": png}
     return Record(
         {**params, "champion": champion.name, "cutoff": str(split.modelled.cutoff)}, metrics, tables, pictures
     )
+
+
+def _backtest_rows(trial: Trial, verdict: Verdict) -> pl.DataFrame:
+    roles = {trial.spec.baseline: "baseline", verdict.champion: CHAMPION}
+    return trial.backtest_rows({verdict.challenger: CHALLENGER, **roles} if verdict.challenger else roles)
 
 
 def _gate_table(outcome: _Outcome) -> dict[str, pl.DataFrame]:

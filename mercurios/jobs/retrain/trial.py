@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from mercurios.forecasting import Backtest, Candidate, FittedLevel, Grain, LevelSpec, Split, fit_part, split_series
+from mercurios.forecasting.backtest import ALL_CLASSES
 from mercurios.forecasting.candidates import describe
 from mercurios.forecasting.evidence import Evidence, TrainingData, diebold_mariano, difference, leak, told_of
 from mercurios.forecasting.fitted import LOADER
@@ -75,11 +76,29 @@ class Trial:
         """The windows of one contender, as the gate is told of them."""
         return told_of(self.modelled.scored_by(name), tenant_id=self.desk.session.tenant_id, level=self.level)
 
-    def p_values(self) -> pl.DataFrame:
-        """How likely each contender's advantage over the baseline would be if there were none: name, p_value."""
-        baseline = self.scored(self.spec.baseline)
-        told = [(name, diebold_mariano(self.scored(name), baseline).p_value) for name in self.modelled.candidates]
-        return pl.DataFrame(told, schema={"name": pl.String, "p_value": pl.Float64}, orient="row")
+    def backtest_rows(self, roles: Mapping[str, str]) -> pl.DataFrame:
+        """The backtest in the columns of the table `forecast_backtest`, without the tenant; roles: of some methods."""
+        found = self.modelled.table()
+        baseline = found.filter(method=self.spec.baseline).select("demand_class", baseline_wape="wape")
+        asked = found.select("method", "demand_class").rows()
+        return (
+            found.join(baseline, on="demand_class", maintain_order="left")
+            .with_columns(
+                level=pl.lit(self.level),
+                role=pl.col("method").replace_strict(roles, default="candidate"),
+                cutoff=pl.lit(self.split.modelled.cutoff),
+                skill=pl.when(pl.col("baseline_wape") > 0).then(1 - pl.col("wape") / pl.col("baseline_wape")),
+                p_value=pl.Series([self._p_value(*one) for one in asked], dtype=pl.Float64),
+            )
+            .drop("baseline_wape")
+        )
+
+    def _p_value(self, name: str, demand_class: str) -> float:
+        """Of so large an advantage over the baseline, if there were none."""
+        ours, baseline = self.scored(name), self.scored(self.spec.baseline)
+        if demand_class != ALL_CLASSES:
+            ours, baseline = (rows.filter(demand_class=demand_class) for rows in (ours, baseline))
+        return diebold_mariano(ours, baseline).p_value
 
     def measured(self, name: str) -> Evidence:
         """What is known of the champion so far."""
