@@ -21,6 +21,11 @@ _WORDS: Mapping[Locale, Mapping[str, str]] = {
     "en": {"actual": "actual", "forecast": "forecast", "within": "{} % interval", "day": "%b %d"},
     "de": {"actual": "Ist", "forecast": "Prognose", "within": "{}-%-Intervall", "day": "%d.%m."},
 }
+_PAGE_SCRIPT = """
+import vegaEmbed from "vega-embed";
+const options = {ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true}};
+window.draw = (element, spec) => vegaEmbed(element, spec, options);
+"""
 _D3_LOCALES: Mapping[Locale, Any] = {"de": "de-DE", "en": "en-US"}
 
 
@@ -146,6 +151,29 @@ def to_png(chart: "alt.TopLevelMixin", *, scale: float = 2.0, locale: Locale = "
     return image
 
 
+def to_spec(chart: "alt.TopLevelMixin", *, locale: Locale = "en") -> dict[str, Any]:
+    """The chart as Vega-Lite for a page, its rows in it: as wide as its place, numbers and dates as the locale writes."""
+    import vl_convert
+
+    d3 = _D3_LOCALES[locale]
+    spec: dict[str, Any] = chart.to_dict() | {"width": "container"}
+    number, time = vl_convert.get_format_locale(d3), vl_convert.get_time_format_locale(d3)
+    spec["config"]["locale"] = {"number": number, "time": time}
+    return spec
+
+
+def page_script() -> str:
+    """The script that draws such specs in a page without a network: `window.draw(element, spec)`, a promise.
+
+    Vega-Embed as vl-convert brings it along. Expressions are interpreted, so that a page may forbid `eval`, and no style
+    is put into the page; it brings its own.
+    """
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle(_PAGE_SCRIPT)
+    return script
+
+
 def _tip(column: str, title: str) -> list[Any]:
     import altair as alt
 
@@ -165,6 +193,9 @@ def _band_tip(share: int, words: Mapping[str, str]) -> list[Any]:
 def _styled(chart: Any, labels: Labels, *, height: int = _HEIGHT) -> Any:
     import altair as alt
 
-    title = alt.TitleParams(labels.title, subtitle=labels.subtitle or alt.Undefined, anchor="start", color=_INK)
+    subtitle = labels.subtitle or alt.Undefined
+    title = (
+        alt.TitleParams(labels.title, subtitle=subtitle, anchor="start", color=_INK) if labels.title else alt.Undefined
+    )
     sized = chart.properties(width=_WIDTH, height=height, title=title).configure_view(stroke=None)
     return sized.configure_axis(grid=True, gridColor="#e6eaee", domain=False, labelColor=_INK, titleColor=_INK)

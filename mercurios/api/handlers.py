@@ -1,5 +1,6 @@
 """HTTP: who may ask, how large a request may be, and what headers an answer carries."""
 
+import asyncio
 import time
 import uuid
 from asyncio import Future
@@ -14,6 +15,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 from mercurios.api.access import Identity
 from mercurios.api.execution import Reply
 from mercurios.api.faults import code, internal, log_fault, refusal
+from mercurios.api.page import POLICY, asset
 from mercurios.api.service import Service
 from mercurios.api.telemetry import CONTENT_TYPE
 from mercurios.errors import (
@@ -105,6 +107,29 @@ class Metrics(Handler):
         """Write all counters; they hold nothing of any tenant."""
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(self.service.telemetry.render())
+
+
+class PageFile(Handler):
+    """`GET /` and `GET /assets/…`: the page, for whoever comes; what it shows it asks with the asker's credential."""
+
+    async def get(self, name: str = "index.html") -> None:
+        """Send one file; the browser asks again whether it changed."""
+        found = await asyncio.get_running_loop().run_in_executor(None, asset, name)
+        if found is None:
+            raise HTTPError(404)
+        self.set_header("Content-Type", found.kind)
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Etag", found.tag)
+        if self.check_etag_header():
+            self.set_status(304)
+            self.finish()
+            return
+        self.finish(found.body)
+
+    def compute_etag(self) -> str | None:
+        """That of the file: it is set already."""
+        return None
 
 
 @stream_request_body

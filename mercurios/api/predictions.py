@@ -39,8 +39,11 @@ class ForecastPoint:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Points in order of time; `cutoff` is the last day the model has seen."""
+    """Points in order of time; `cutoff` is the last day the model has seen, `step_days` how long a point lasts."""
 
+    level: str
+    key: str
+    step_days: int
     points: tuple[ForecastPoint, ...]
     model: str
     cutoff: date
@@ -78,7 +81,7 @@ def forecast(session: Session, level: str, key: str, *, horizon_days: int) -> Fo
     cutoff, model = rows[0]["cutoff"], rows[0]["model"]
     _check_horizon(kind, horizon_days, first=rows[0]["ds"], last=rows[-1]["ds"], cutoff=cutoff)
     end = cutoff + timedelta(days=horizon_days)
-    return Forecast(tuple(_point(row) for row in rows if row["ds"] <= end), model, cutoff)
+    return Forecast(kind, key, _STEP_DAYS[kind], tuple(_point(row) for row in rows if row["ds"] <= end), model, cutoff)
 
 
 def backtest(session: Session, level: str, *, all_classes: bool) -> tuple[Mapping[str, Any], ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
@@ -22,6 +22,7 @@ from mercurios.api.access import Identity
 from mercurios.api.access.roles import Need, permit
 from mercurios.api.backend import Backend
 from mercurios.api.orders import Page, Wanted, proposals, reason_text, supplier_delay
+from mercurios.api.pictures import Table, forecast_picture, metrics_picture
 from mercurios.api.predictions import Forecast, Recommendation, backtest, forecast, recommend
 from mercurios.api.scalars import bind_scalars
 from mercurios.api.scenarios import CAUTION, promotion
@@ -259,6 +260,26 @@ def _caution_of_promotion(_: object, __: GraphQLResolveInfo, locale: str | None 
     return CAUTION[_locale(locale) or "en"]
 
 
+def _chart_of_metrics(result: MetricResult, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    return _drawn(info.context, Table(result.columns, result.rows), locale)
+
+
+def _chart_of_answer(view: AnswerView, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    answer = view.answer
+    return _drawn(info.context, Table(answer.columns, answer.rows), locale) if answer.columns and answer.rows else None
+
+
+def _drawn(asker: Asker, table: Table, locale: str | None) -> Any:
+    catalog = {metric.name: metric for metric in asker.semantics.catalog()}
+    currency = asker.session.query("select currency from marts.dim_tenants")["currency"][0].as_py()
+    return metrics_picture(table, catalog, currency=currency, locale=_locale(locale) or "en")
+
+
+def _chart_of_forecast(found: Forecast, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    place = (info.context.session, found.level, found.key)
+    return forecast_picture(*place, found.points, step_days=found.step_days, locale=_locale(locale) or "en")
+
+
 def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
     return reason_text(proposal, _locale(locale) or "en")
 
@@ -277,14 +298,14 @@ def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | No
     return AnswerView(answer, asker.session.release.id)
 
 
-def _locale(locale: str | None) -> str | None:
+def _locale(locale: str | None) -> Literal["de", "en"] | None:
     """`de` or `en`, also from `de-AT`; None when none was given."""
     if locale is None:
         return None
     language = locale.replace("_", "-").split("-")[0].lower()
     if language not in LOCALES:
         raise BadRequest(f"locale {locale[:20]!r}: expected one of {', '.join(LOCALES)}")
-    return language
+    return "de" if language == "de" else "en"
 
 
 def _of_answer(field: str) -> Callable[..., Any]:
@@ -308,6 +329,10 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "ReorderProposal.reasonText": _reason_text,
     "PromotionScenario.caution": _caution_of_promotion,
     "BacktestScore.role": lambda row, _: row["role"].upper(),
+    "Tenant.role": lambda _, info: info.context.identity.role.upper(),
+    "MetricResult.chart": _chart_of_metrics,
+    "Forecast.chart": _chart_of_forecast,
+    "Answer.chart": _chart_of_answer,
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
     "Metric.needs": lambda metric, _: metric.needs.upper(),

@@ -17,7 +17,7 @@ from tornado.web import Application
 
 from mercurios.api.access import Access
 from mercurios.api.backend import Backend
-from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, Unknown
+from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, PageFile, Unknown
 from mercurios.api.service import Service
 from mercurios.errors import ConfigError
 
@@ -34,6 +34,7 @@ class Api(Application):
         self.service = service
         parts = {"service": service}
         routes = [(r"/graphql", GraphQLHandler, parts), (r"/healthz", Health, parts), (r"/metrics", Metrics, parts)]
+        routes += [(r"/", PageFile, parts), (r"/assets/([a-z/]+\.[a-z]+)", PageFile, parts)]
         super().__init__(
             routes,
             default_handler_class=Unknown,
