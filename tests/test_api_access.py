@@ -196,6 +196,10 @@ def test_the_catalog_tells_what_a_metric_needs(api: ApiWorld) -> None:
     }
 
 
+def test_the_secret_is_not_told_by_what_holds_it(api: ApiWorld) -> None:
+    assert SECRET not in repr(api.access)
+
+
 # How often
 
 
@@ -233,6 +237,13 @@ def test_who_waits_as_long_as_told_is_let_in() -> None:
     limits.admit(Identity("south", "viewer", "anna"))
     clock.now += refused.value.seconds
     limits.admit(anna)
+
+
+def test_those_who_asked_long_ago_are_forgotten() -> None:
+    limits = RateLimits(1_000, 100_000, Clock())
+    for number in range(11_000):
+        limits.admit(Identity("north", "viewer", str(number)))
+    assert len(limits._buckets) == 10_000
 
 
 def test_too_many_requests_are_refused_before_their_bodies_are_read(tmp_path: Path) -> None:
