@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mercurios.commands import key as key_commands
 from mercurios.commands import lake as lake_commands
 from mercurios.commands import model as model_commands
 from mercurios.commands import quarantine as quarantine_commands
@@ -27,6 +28,7 @@ app = typer.Typer(
     epilog="The six verbs in order: ingest, transform, export, retrain, index, query. `pipeline` runs them all.",
 )
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(key_commands.app, name="key")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.add_typer(release_commands.app, name="release")
 app.add_typer(lake_commands.app, name="lake")
@@ -245,7 +247,7 @@ def token(
     role: Annotated[str, typer.Option(help="viewer, analyst, buyer or admin.")] = "analyst",
     hours: Annotated[int, typer.Option(min=1, max=720, help="Lifetime.")] = 12,
 ) -> None:
-    """Print a development token for the API and nothing else."""
+    """Print a development token for the API and nothing else; only where no OIDC provider is set."""
     from mercurios.wiring import issue_token
 
     print(issue_token(tenant, role, hours))

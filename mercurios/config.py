@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     token_secret: SecretStr = Field(
         default=SecretStr(""), description="signs API tokens; made and kept under home when empty"
     )
+    oidc_issuer: str = Field(default="", description="OIDC provider whose tokens the API takes, as its `iss` says")
+    oidc_audience: str = Field(default="", description="what the provider calls this API in `aud`")
+    oidc_tenant_claim: str = Field(default="tenant", description="claim of its tokens that names the tenant")
+    oidc_role_claim: str = Field(default="roles", description="claim of its tokens that names the role, or several")
+    rate_per_second: float = Field(default=200, gt=0, description="requests a second of one tenant, in one process")
+    rate_burst: int = Field(default=400, ge=1, description="requests a tenant may send at once after a pause")
     snowflake_private_key: SecretStr = Field(default=SecretStr(""), description="PEM of the service user's private key")
     tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
     keep_releases: int = Field(default=30, ge=1, description="newest releases, and versions of a model, always kept")

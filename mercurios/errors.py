@@ -31,7 +31,10 @@
         NoChampion                no model carries the alias `champion`
       RetrievalError              the FAISS index is missing or does not fit
       AccessError                 who asks may not
-        Unauthenticated
+        Unauthenticated           no credential, or one that is not valid
+        Forbidden                 known, and may not
+        RateLimited               asks too often (Transient)
+        AccessUnavailable         who asks cannot be known, or not be written down, for now (Transient)
       BadRequest                  what was asked is malformed or too large
         InvalidDocument           of mercurios.api.documents: it is no GraphQL, or does not fit the schema
 
@@ -171,11 +174,31 @@ class RetrievalError(MercuriosError):
 
 
 class AccessError(MercuriosError):
-    """Who asks may not."""
+    """Who asks may not. `reason`: a word for the audit log, which repeats nothing of a credential."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Unauthenticated(AccessError):
-    """No token, or one that is not valid."""
+    """No credential, or one that is not valid."""
+
+
+class Forbidden(AccessError):
+    """It is known who asks, and they may not."""
+
+
+class RateLimited(AccessError, Transient):
+    """Somebody asks too often; `seconds` from now there is room again."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message, "rate")
+        self.seconds = seconds
+
+
+class AccessUnavailable(AccessError, Transient):
+    """Who asks cannot be known, or cannot be written down, for now."""
 
 
 class BadRequest(MercuriosError):

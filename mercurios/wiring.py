@@ -24,6 +24,8 @@ from mercurios.tenancy import FilesSource, Tenant, TenantDirectory
 
 if TYPE_CHECKING:
     from mercurios.answers import Answer
+    from mercurios.api.access import Access
+    from mercurios.api.access.keys import ApiKeys
     from mercurios.forecasting.engine import Workers
     from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.status import Status
@@ -229,11 +231,41 @@ def token_secret(settings: Settings | None = None) -> str:
 
 
 def issue_token(tenant_id: str, role: str, hours: int, settings: Settings | None = None) -> str:
-    """A token for the API; raises UnknownTenant, or BadRequest for an unknown role."""
-    from mercurios.api.tokens import issue
+    """A token for the API; raises UnknownTenant, BadRequest for an unknown role, ConfigError with a provider."""
+    from mercurios.api.access.tokens import issue
 
-    tenant = tenants(settings).get(tenant_id)
-    return issue(token_secret(settings), tenant.id, role, timedelta(hours=hours))
+    chosen = settings or Settings()
+    if chosen.oidc_issuer:
+        raise ConfigError(
+            f"the API takes tokens of {chosen.oidc_issuer} alone; for a service use `mercurios key create`"
+        )
+    tenant = tenants(chosen).get(tenant_id)
+    return issue(token_secret(chosen), tenant.id, role, timedelta(hours=hours))
+
+
+def api_keys(settings: Settings | None = None) -> "ApiKeys":
+    """The API keys of this installation."""
+    from mercurios.api.access.keys import ApiKeys
+
+    return ApiKeys((settings or Settings()).home / "access" / "keys.sqlite")
+
+
+def open_access(settings: Settings | None = None) -> "Access":
+    """Who may ask the API; raises ConfigError for a provider that cannot be, or an audit log that cannot be written."""
+    from mercurios.api.access import Access
+    from mercurios.api.access.audit import AuditLog
+    from mercurios.api.access.identity import Pseudonyms
+    from mercurios.api.access.limits import RateLimits
+    from mercurios.api.access.provider import Provider, Registration
+
+    chosen = settings or Settings()
+    secret, provider = token_secret(chosen), None
+    if chosen.oidc_issuer:
+        names = (chosen.oidc_audience, chosen.oidc_tenant_claim, chosen.oidc_role_claim)
+        provider = Provider(Registration(chosen.oidc_issuer, *names), Pseudonyms(secret))
+    limits = RateLimits(chosen.rate_per_second, chosen.rate_burst)
+    audit = AuditLog.open(chosen.home / "access" / "audit.jsonl")
+    return Access(secret, api_keys(chosen), limits, audit, provider)
 
 
 def status(settings: Settings | None = None) -> "Status":
@@ -262,4 +294,4 @@ def serve_api(port: int, announce: Callable[[str], None], settings: Settings | N
         return ask(session, files.semantics(session.release), files.index(session), question, locale, llm)
 
     backend = Backend(Sessions(lake), files.semantics, answer, open_cache(chosen.cache), tenants(chosen).ids)
-    serve(make_app(backend, token_secret(chosen)), port, announce=announce)
+    serve(make_app(backend, open_access(chosen)), port, announce=announce)

@@ -5,6 +5,7 @@ in any answer as plain text.
 """
 
 import asyncio
+import json
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +20,14 @@ import httpx
 import pyarrow as pa
 
 from mercurios.answers import Answer
+from mercurios.api.access import Access
+from mercurios.api.access.audit import AuditLog
+from mercurios.api.access.keys import ApiKeys
+from mercurios.api.access.limits import RateLimits
+from mercurios.api.access.provider import Provider
+from mercurios.api.access.tokens import issue
 from mercurios.api.backend import Backend
 from mercurios.api.server import Api, listen, make_app, make_server
-from mercurios.api.tokens import issue
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
 from mercurios.lake import Lake
@@ -152,7 +158,10 @@ def fill(lake: Lake, *, leave_out: Sequence[str] = ()) -> None:
 
 
 class ToySemantics:
-    """Two metrics over `mart_sales_daily`, in the interface of `SemanticLayer`; counts what it compiles."""
+    """Metrics over `mart_sales_daily`, in the interface of `SemanticLayer`; counts what it compiles.
+
+    `margin` is the lines, and stands for what only an analyst may read.
+    """
 
     def __init__(self) -> None:
         self.compiled = 0
@@ -167,15 +176,20 @@ class ToySemantics:
                 dimensions=("branch", "category"),
                 grains=("DAY", "MONTH"),
                 formula={"en": f"sum of {name}", "de": f"Summe: {german}"},
+                needs="analyst" if name == "margin" else "viewer",
             )
-            for name, german, unit in (("revenue", "Umsatz", "currency"), ("units", "Stück", "units"))
+            for name, german, unit in (
+                ("revenue", "Umsatz", "currency"),
+                ("units", "Stück", "units"),
+                ("margin", "Spanne", "fraction"),
+            )
         )
 
     def compile(self, query: MetricQuery) -> CompiledQuery:
         self.compiled += 1
         for name in query.names:
-            if name not in {"revenue", "units"}:
-                raise UnknownMetric(f"no metric {name[:40]!r}; there are: revenue, units")
+            if name not in {"revenue", "units", "margin"}:
+                raise UnknownMetric(f"no metric {name[:40]!r}; there are: revenue, units, margin")
         for name in (*query.group_by, *(condition.dimension for condition in query.where)):
             if name not in {"branch", "category"}:
                 raise UnknownDimension(f"no dimension {name[:40]!r}; there are: branch, category")
@@ -185,7 +199,7 @@ class ToySemantics:
             raise InvalidMetricQuery("the period ends before it begins; swap from and to")
         keys = {f"date_trunc('{query.grain.lower()}', sold_on)::date": "metric_time"} if query.grain else {}
         keys |= {name: name for name in query.group_by}
-        sums = {f"sum({name})": name for name in query.names}
+        sums = {f"sum({'lines' if name == 'margin' else name})": name for name in query.names}
         conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where] or ["true"]
         sql = (
             f"select {', '.join(f'{source} as {name}' for source, name in (keys | sums).items())}"
@@ -201,9 +215,11 @@ def _literals(values: Sequence[object]) -> str:
 
 
 def toy_ask(session: Session, question: str, locale: str | None) -> Answer:
-    """Answers "revenue" and "boom", refuses the rest."""
+    """Answers "revenue", "margin" and "boom", refuses the rest."""
     if "boom" in question:
         raise RuntimeError(f"driver quotes the question: {question}")
+    if "margin" in question:
+        return Answer("ANSWERED", "margin 1", ("margin",), ((1.0,),), {"names": ["margin"]}, ("metric:margin",))
     if "revenue" not in question:
         return Answer("REFUSED", "no metric for that" if locale != "de" else "keine Kennzahl dafür")
     total = session.query("select sum(revenue) as revenue from marts.mart_sales_daily")["revenue"][0].as_py()
@@ -220,6 +236,8 @@ class ApiWorld:
     semantics: ToySemantics
     cache: Cache
     app: Api
+    access: Access
+    audited: Path
     url: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
@@ -230,6 +248,10 @@ class ApiWorld:
             headers["Authorization"] = f"Bearer {self.tokens[tenant]}"
         content = {"content": body} if isinstance(body, bytes) else {"json": dict(body)}
         return self.http.post(f"{self.url}/graphql", headers=headers, **content)  # type: ignore[arg-type]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every line of the audit log."""
+        return [json.loads(line) for line in self.audited.read_text().splitlines()]
 
     def ask(self, document: str, *, tenant: str = "north", **variables: object) -> dict[str, Any]:
         """The `data` of a document that must succeed."""
@@ -244,26 +266,30 @@ class ApiWorld:
         return first["extensions"]["code"], first["message"]
 
 
-def make_world(
+def make_world(  # noqa: PLR0913 - parts of a world
     folder: Path,
     *,
     leave_out: Sequence[str] = (),
     is_empty: bool = False,
     semantics: SemanticLayer | None = None,
+    provider: Provider | None = None,
+    limits: RateLimits | None = None,
     **options: int,
 ) -> ApiWorld:
     """A lake with both merchants in `folder` and the application on top, not yet listening.
 
-    semantics: real metric definitions instead of the toy.
+    semantics: real metric definitions instead of the toy. provider: whose tokens are taken instead of our own.
     """
     lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
     if not is_empty:
         fill(lake, leave_out=leave_out)
     sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
     backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
-    app = make_app(backend, SECRET, **options)
-    tokens = {tenant: issue(SECRET, tenant, "analyst", timedelta(minutes=30)) for tenant in MARKS}
-    return ApiWorld(lake, sessions, toy, cache, app, tokens=tokens)
+    audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
+    access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)
+    app = make_app(backend, access, **options)
+    tokens = {tenant: issue(SECRET, tenant, "buyer", timedelta(minutes=30)) for tenant in MARKS}
+    return ApiWorld(lake, sessions, toy, cache, app, access, audited, tokens=tokens)
 
 
 @contextmanager

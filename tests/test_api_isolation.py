@@ -177,3 +177,13 @@ def test_a_shared_cache_does_not_join_tenants(api: ApiWorld) -> None:
             text = api.post(document, tenant=tenant).text
             assert leaks(text, tenant, given=[])
             assert not leaks(text, OTHER[tenant], given=[])
+
+
+def test_every_metric_that_tells_purchase_prices_needs_an_analyst(semantics: SemanticLayer) -> None:
+    catalog = semantics.catalog()
+    telling = re.compile(r"cost|purchase price|profit|stock value")
+    told = {one.name for one in catalog if telling.search(f"{one.description['en']} {one.formula['en']}")}
+    needing = {one.name for one in catalog if one.needs == "analyst"}
+    assert {"gross_margin", "stock_value", "open_to_buy", "wssi_sales"} <= told <= needing
+    assert needing - told == {"days_in_stock"}, "it is reckoned from stock turnover"
+    assert {one.needs for one in catalog} == {"viewer", "analyst"}

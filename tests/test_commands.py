@@ -1,6 +1,7 @@
 """Commands on a real warehouse: `mercurios quarantine …`, and what `mercurios ingest` refuses."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from mercurios import running, wiring
 from mercurios.__main__ import app
 from mercurios.config import ROOT, child_environment
-from mercurios.errors import BadRequest, MercuriosError, UnknownTenant
+from mercurios.errors import BadRequest, ConfigError, MercuriosError, UnknownTenant
 from mercurios.jobs.ingest import Extent, Run, ingest
 from mercurios.sources.contracts import CONTRACTS, Kind
 from tests.listed import ListSource, label
@@ -220,3 +221,52 @@ def test_transform_builds_from_scratch_when_asked(asked: tuple[str, ...], monkey
     monkeypatch.setattr(running, "run_flow", run_flow)
     told("transform", *asked)
     assert given == [{"flow": "transform", "from_scratch": bool(asked)}]
+
+
+# mercurios key, and who may ask by the settings
+
+
+def test_a_key_is_made_shown_once_listed_and_taken_back(home: Path) -> None:
+    done = run("key", "create", "-t", "north", "--label", "price labels", "--role", "analyst", "--days", "7")
+    assert done.exit_code == 0
+    text = done.stdout.strip()
+    identity = wiring.api_keys().identify(text)
+    assert (identity.tenant, identity.role) == ("north", "analyst")
+    assert identity.subject in done.stderr
+    listed_keys = told("key", "list")
+    assert text[16:] not in listed_keys + told("key", "list", "--json") + done.stderr
+    assert re.search(rf"{identity.subject}  north +analyst +until .* valid +price labels", listed_keys)
+    assert "is revoked" in told("key", "revoke", identity.subject)
+    [row] = json.loads(told("key", "list", "--json"))
+    assert (row["tenant"], row["role"], row["label"], row["state"]) == ("north", "analyst", "price labels", "revoked")
+    lifetime = datetime.fromisoformat(row["expires_at"]) - datetime.fromisoformat(row["created_at"])
+    assert lifetime.days == 7
+
+
+def test_keys_that_cannot_be_made_or_taken_back(home: Path) -> None:
+    assert "no API keys" in told("key", "list")
+    assert "no tenant 'west'" in str(refused("key", "create", "-t", "west", "--label", "x"))
+    assert "role 'king'" in str(refused("key", "create", "-t", "north", "--label", "x", "--role", "king"))
+    assert "no API key" in str(refused("key", "revoke", "0123456789ab"))
+
+
+def test_a_tenant_that_is_removed_takes_its_keys_along(home: Path) -> None:
+    texts = {name: told("key", "create", "-t", name, "--label", "x") for name in ("north", "south")}
+    assert "1 API keys of it are revoked" in told("tenant", "remove", "north", "--yes")
+    assert [key.state(datetime.now(UTC)) for key in wiring.api_keys().all()].count("valid") == 1
+    assert texts.keys() == {"north", "south"}
+
+
+def test_with_a_provider_tokens_of_our_own_are_neither_made_nor_taken(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wiring.open_access().provider is None
+    monkeypatch.setenv("MERCURIOS_OIDC_ISSUER", "https://idp.example")
+    with pytest.raises(ConfigError, match="set MERCURIOS_OIDC_AUDIENCE"):
+        wiring.open_access()
+    monkeypatch.setenv("MERCURIOS_OIDC_AUDIENCE", "api://mercurios")
+    assert wiring.open_access().provider is not None
+    assert "tokens of https://idp.example alone" in str(refused("token", "-t", "north"))
+    monkeypatch.setenv("MERCURIOS_OIDC_ISSUER", "http://idp.example")
+    with pytest.raises(ConfigError, match="expected https"):
+        wiring.open_access()

@@ -211,7 +211,7 @@ def test_bad_input_is_one_clear_line(world: World, arguments: tuple[str, ...], m
 
 
 def test_a_development_token_is_all_that_is_printed(world: World) -> None:
-    from mercurios.api.tokens import verify
+    from mercurios.api.access.tokens import verify
 
     done = cli("token", "--tenant", "north", "--role", "analyst")
     identity = verify(wiring.token_secret(Settings()), done.stdout.strip())

@@ -1,7 +1,7 @@
 """What the API needs from the rest of Mercurios, handed in by whoever starts it.
 
     backend = Backend(sessions, semantics, ask, cache, tenants=directory.ids)
-    app = make_app(backend, secret)
+    app = make_app(backend, access)
 
 Nothing is opened here: the API only asks.
 """

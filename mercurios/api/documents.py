@@ -26,6 +26,7 @@ from graphql import (
     validate,
 )
 
+from mercurios.api.access.roles import Need, needs_of
 from mercurios.errors import BadRequest
 
 
@@ -42,10 +43,14 @@ class DocumentLimits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that passed every check; `operation` is its one root field, `several` or `introspection`."""
+    """A document that passed every check; `operation` is its one root field, `several` or `introspection`.
+
+    needs: the roles its fields ask for; kept with the document, judged for each asker.
+    """
 
     document: DocumentNode
     operation: str
+    needs: tuple[Need, ...]
 
 
 class InvalidDocument(BadRequest):
@@ -102,7 +107,7 @@ class Documents:
         errors = validate(self._schema, document, max_errors=10)
         if errors:
             raise InvalidDocument(errors)
-        return Prepared(document, _operation(document))
+        return Prepared(document, _operation(document), needs_of(self._schema, document))
 
     def _keep(self, source: str, prepared: Prepared) -> None:
         if len(source) > self._capacity_characters // 10:

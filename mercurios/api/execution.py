@@ -7,29 +7,36 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from graphql import ExecutionResult, execute_sync
 
+from mercurios.api.access import Identity
+from mercurios.api.access.roles import permit
 from mercurios.api.backend import Backend
 from mercurios.api.documents import Documents, InvalidDocument
-from mercurios.api.faults import present, refusal
+from mercurios.api.faults import Presented, present, refusal
 from mercurios.api.resolvers import Asker, load_schema
 from mercurios.api.telemetry import Telemetry
-from mercurios.api.tokens import Identity
-from mercurios.errors import BadRequest
+from mercurios.errors import BadRequest, Forbidden, MercuriosError
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: HTTP status, JSON, and for the counters what was asked and how it ended."""
+    """What goes back: HTTP status, JSON, and for counters and audit log what was asked and how it ended.
+
+    code: of the first error. source: the document as it came. release: the id of the one that was read, if one was.
+    """
 
     status: int
     body: bytes
     operation: str
     outcome: str
+    code: str | None = None
+    source: str = ""
+    release: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,27 +76,46 @@ class GraphQL:
         try:
             call = Call.parse(body)
         except BadRequest as error:
-            return Reply(400, orjson.dumps({"errors": [refusal(error)]}), "none", "malformed")
+            return _refused(400, error, "malformed")
+        return replace(self._answer(call, identity, request_id), source=call.source)
+
+    def _answer(self, call: Call, identity: Identity, request_id: str) -> Reply:
         try:
             prepared = self._documents.prepare(call.source)
         except InvalidDocument as error:
-            shown = [present(wrong, request_id=request_id).body for wrong in error.errors]
-            return Reply(200, orjson.dumps({"errors": shown}), "none", "error")
+            return _reply(None, [present(wrong, request_id=request_id) for wrong in error.errors], "none")
         except BadRequest as error:
-            return Reply(200, orjson.dumps({"errors": [refusal(error)]}), "none", "error")
+            return _refused(200, error, "error")
+        try:
+            permit(identity, prepared.needs)
+        except Forbidden as error:
+            return replace(_refused(403, error, "forbidden"), operation=prepared.operation)
+        asker = Asker(identity, self._backend, self._telemetry.count_cache)
         result = execute_sync(
             self._schema,
             prepared.document,
-            context_value=Asker(identity, self._backend, self._telemetry.count_cache),
+            context_value=asker,
             variable_values=dict(call.variables),
             operation_name=call.operation_name,
         )
-        return _reply(result, prepared.operation, request_id)
+        errors = [present(error, request_id=request_id) for error in result.errors or ()]
+        return replace(_reply(result, errors, prepared.operation), release=asker.release_read)
 
 
-def _reply(result: ExecutionResult, operation: str, request_id: str) -> Reply:
-    if not result.errors:
-        return Reply(200, orjson.dumps({"data": result.data}), operation, "ok")
-    presented = [present(error, request_id=request_id) for error in result.errors]
-    outcome = "fault" if any(error.is_fault for error in presented) else "error"
-    return Reply(200, orjson.dumps({"errors": [e.body for e in presented], "data": result.data}), operation, outcome)
+def _refused(status: int, error: MercuriosError, outcome: str) -> Reply:
+    shown = refusal(error)
+    return Reply(status, orjson.dumps({"errors": [shown]}), "none", outcome, shown["extensions"]["code"])
+
+
+def _reply(result: ExecutionResult | None, errors: list[Presented], operation: str) -> Reply:
+    content: dict[str, Any] = {"errors": [error.body for error in errors]} if errors else {}
+    if result is not None:
+        content["data"] = result.data
+    codes = [error.body["extensions"]["code"] for error in errors]
+    if not errors:
+        outcome = "ok"
+    elif any(error.is_fault for error in errors):
+        outcome = "fault"
+    else:
+        outcome = "forbidden" if "FORBIDDEN" in codes else "error"
+    return Reply(200, orjson.dumps(content), operation, outcome, codes[0] if codes else None)

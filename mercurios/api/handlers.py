@@ -3,23 +3,40 @@
 import time
 import uuid
 from asyncio import Future
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import structlog
-from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from mercurios.api.faults import internal, log_fault, refusal
+from mercurios.api.access import Identity
+from mercurios.api.execution import Reply
+from mercurios.api.faults import code, internal, log_fault, refusal
 from mercurios.api.service import Service
 from mercurios.api.telemetry import CONTENT_TYPE
-from mercurios.api.tokens import Identity
-from mercurios.errors import BadRequest, MercuriosError, Unauthenticated
+from mercurios.errors import (
+    AccessError,
+    AccessUnavailable,
+    BadRequest,
+    Forbidden,
+    MercuriosError,
+    RateLimited,
+    Unauthenticated,
+)
 
 _LOG = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 1_000_000
 DRAINED_BYTES = 16_000_000
 """Bodies up to this size are read to the end, unkept, so that the refusal arrives; larger ones lose the connection."""
+_STATUS: Mapping[type[AccessError], int] = {
+    Unauthenticated: 401,
+    Forbidden: 403,
+    RateLimited: 429,
+    AccessUnavailable: 503,
+}
+_OUTCOME = {401: "refused", 403: "forbidden", 429: "limited", 503: "busy"}
 _HEADERS = {
     "Content-Type": "application/json; charset=UTF-8",
     "Cache-Control": "no-store",
@@ -54,8 +71,7 @@ class Handler(RequestHandler):
         else:
             place = f"{self.request.method} {self.request.path[:100]}"
             expected = "POST /graphql, GET /healthz or GET /metrics"
-            code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status_code, "BAD_REQUEST")
-            body = {"message": f"{place}: expected {expected}", "extensions": {"code": code}}
+            body = {"message": f"{place}: expected {expected}", "extensions": {"code": _code(status_code)}}
         if status_code == 405:
             self.set_header("Allow", ", ".join(m for m in self.SUPPORTED_METHODS if m.lower() in type(self).__dict__))
         self.finish(orjson.dumps({"errors": [body]}))
@@ -103,15 +119,16 @@ class GraphQLHandler(Handler):
         self.refused: tuple[int, MercuriosError] | None = None
         self.chunks: list[bytes] = []
         self.size = 0
-        self.operation, self.outcome = "none", "fault"
+        self.reply: Reply | None = None
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Judge the headers. A refusal is kept until the body has passed, or the client might never read it."""
         self.set_header("X-Request-Id", self.request_id)
         try:
-            self.identity = self.service.identify(_bearer(self.request))
-        except Unauthenticated as error:
-            self.refused = (401, error)
+            self.identity = await self.service.identify(self.request.headers.get_list("Authorization"))
+            self.service.access.limits.admit(self.identity)
+        except AccessError as error:
+            self.refused = (_STATUS[type(error)], error)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece of the body unless the request is refused already."""
@@ -130,18 +147,19 @@ class GraphQLHandler(Handler):
             self._refuse(*(self.refused or (401, Unauthenticated("no token"))))
             return
         if not self.service.has_room():
-            self.set_header("Retry-After", "1")
             self._refuse(503, BadRequest("too many requests are waiting; try again in a second"))
             return
-        reply = await self.service.answer(b"".join(self.chunks), self.identity, request_id=self.request_id)
-        self.operation, self.outcome = reply.operation, reply.outcome
-        self.set_status(reply.status)
-        self.finish(reply.body)
+        self.reply = await self.service.answer(b"".join(self.chunks), self.identity, request_id=self.request_id)
+        self.set_status(self.reply.status)
+        self.finish(self.reply.body)
 
     def _refuse(self, status: int, error: MercuriosError) -> None:
+        self.refused = (status, error)
         if status == 401:
             failed = ', error="invalid_token"' if "Authorization" in self.request.headers else ""
             self.set_header("WWW-Authenticate", f'Bearer realm="mercurios"{failed}')
+        if status in (429, 503):
+            self.set_header("Retry-After", str(getattr(error, "seconds", 1)))
         self.set_status(status)
         self.finish(orjson.dumps({"errors": [refusal(error)]}))
 
@@ -151,30 +169,60 @@ class GraphQLHandler(Handler):
         super().write_error(status_code, **details)
 
     def finish(self, chunk: str | bytes | dict[Any, Any] | None = None) -> Future[None]:
-        """Count and log the request, however it ended, then answer it."""
+        """Write down and count the request, however it ended, then answer it; what is not written is not answered."""
+        try:
+            self._audit()
+        except AccessUnavailable as error:
+            _LOG.error("api.audit_unwritable", request_id=self.request_id, error=type(error.__cause__).__name__)
+            self.refused, self.reply = (503, error), None
+            self.set_status(503)
+            chunk = orjson.dumps({"errors": [refusal(error)]})
         self._record()
         return super().finish(chunk)
 
-    def _record(self) -> None:
-        seconds = time.perf_counter() - self.started
+    @property
+    def _outcome(self) -> str:
+        if self.reply is not None:
+            return self.reply.outcome
         status = self.get_status()
-        if 400 <= status < 500:
-            self.outcome = "refused" if status == 401 else "malformed"
-        elif status == 503:
-            self.outcome = "busy"
-        self.service.telemetry.count(self.operation, self.outcome, seconds=seconds)
+        return _OUTCOME.get(status, "malformed" if 400 <= status < 500 else "fault")
+
+    def _audit(self) -> None:
+        who, reply, error = self.identity, self.reply, self.refused[1] if self.refused else None
+        source = reply.source if reply else ""
+        self.service.access.audit.write(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            request_id=self.request_id,
+            tenant=who.tenant if who else None,
+            role=who.role if who else None,
+            subject=who.subject if who else None,
+            how=who.how if who else None,
+            operation=reply.operation if reply else "none",
+            document=self.service.access.pseudonyms.of(source) if source else None,
+            release=reply.release if reply else None,
+            status=self.get_status(),
+            outcome=self._outcome,
+            code=reply.code if reply else code(error) if error else _code(self.get_status()),
+            reason=getattr(error, "reason", None),
+            milliseconds=self._milliseconds(),
+        )
+
+    def _record(self) -> None:
+        operation = self.reply.operation if self.reply else "none"
+        self.service.telemetry.count(operation, self._outcome, seconds=time.perf_counter() - self.started)
         _LOG.info(
             "api.request",
             request_id=self.request_id,
             tenant=self.identity.tenant if self.identity else None,
-            operation=self.operation,
-            outcome=self.outcome,
-            milliseconds=round(seconds * 1000, 1),
+            operation=operation,
+            outcome=self._outcome,
+            milliseconds=self._milliseconds(),
         )
 
+    def _milliseconds(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 1)
 
-def _bearer(request: HTTPServerRequest) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("expected a header `Authorization: Bearer TOKEN`; `mercurios token` prints one")
-    return token.strip()
+
+def _code(status: int) -> str:
+    known = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 500: "INTERNAL_ERROR"}
+    return known.get(status, "BAD_REQUEST")

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from mercurios.answers import Answer
+from mercurios.api.access import Identity
+from mercurios.api.access.roles import Need, permit
 from mercurios.api.backend import Backend
 from mercurios.api.orders import Page, Wanted, proposals, reason_text, supplier_delay
 from mercurios.api.predictions import Forecast, Recommendation, backtest, forecast, recommend
 from mercurios.api.scalars import bind_scalars
 from mercurios.api.scenarios import CAUTION, promotion
-from mercurios.api.tokens import Identity
 from mercurios.errors import BadRequest, NoRelease
 from mercurios.jobs.promotion_scenario import Wanted as WantedPromotion
 from mercurios.lake import Release
@@ -54,6 +55,15 @@ class Asker:
     def semantics(self) -> SemanticLayer:
         """The metric definitions of the session's release."""
         return self.backend.semantics(self.session.release)
+
+    @property
+    def release_read(self) -> str | None:
+        """The release that was read, if one was."""
+        return self.session.release.id if "session" in self.__dict__ else None
+
+    def permit_metrics(self, names: Sequence[str]) -> None:
+        """Raise Forbidden for metrics that need a higher role; unknown ones are left to the semantic layer."""
+        permit(self.identity, [Need(m.name, m.needs) for m in self.semantics.catalog() if m.name in names])
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ def _in_locale(field: str) -> Callable[..., str | None]:
 def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResult:
     asker: Asker = info.context
     query = metric_query(arguments)
+    asker.permit_metrics(query.names)
     key = cache_key(asker.session, asker.semantics.compile(query))
     kept = _read_cache(asker.backend.cache.get(key))
     asker.count("miss" if kept is None else "hit")
@@ -260,7 +271,10 @@ def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | No
         raise BadRequest(
             f"the question has {len(question):,} characters, at most {MAX_QUESTION_CHARACTERS:,} are read; shorten it"
         )
-    return AnswerView(asker.backend.ask(asker.session, question, _locale(locale)), asker.session.release.id)
+    answer = asker.backend.ask(asker.session, question, _locale(locale))
+    if answer.query is not None:  # every number of an answer comes from the metrics it names
+        asker.permit_metrics(cast("list[str]", answer.query["names"]))
+    return AnswerView(answer, asker.session.release.id)
 
 
 def _locale(locale: str | None) -> str | None:
@@ -296,6 +310,7 @@ _RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "BacktestScore.role": lambda row, _: row["role"].upper(),
     "Release.asOf": lambda view, _: view.release.as_of,
     "Metric.label": _in_locale("label"),
+    "Metric.needs": lambda metric, _: metric.needs.upper(),
     "Metric.description": _in_locale("description"),
     "Metric.formula": _in_locale("formula"),
     "Metric.caution": _in_locale("caution"),

@@ -1,6 +1,6 @@
 """The API as a Tornado application.
 
-    app = make_app(backend, secret)
+    app = make_app(backend, access)
     serve(app, 8080)                 # until SIGINT or SIGTERM
 
 The event loop only moves bytes. Parsing, resolving and encoding happen on worker threads, one request at a time each.
@@ -15,6 +15,7 @@ import structlog
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
+from mercurios.api.access import Access
 from mercurios.api.backend import Backend
 from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, Unknown
 from mercurios.api.service import Service
@@ -41,9 +42,9 @@ class Api(Application):
         )
 
 
-def make_app(backend: Backend, secret: str, *, threads: int = 8, max_waiting: int = 200) -> Api:
+def make_app(backend: Backend, access: Access, *, threads: int = 8, max_waiting: int = 200) -> Api:
     """Make the application; see `Service`."""
-    return Api(Service(backend, secret, threads=threads, max_waiting=max_waiting))
+    return Api(Service(backend, access, threads=threads, max_waiting=max_waiting))
 
 
 def make_server(app: Api) -> HTTPServer:

@@ -1,14 +1,15 @@
-"""What the handlers ask: who a token speaks for, whether there is room, and the answer from a worker thread."""
+"""What the handlers ask: who a credential speaks for, whether there is room, and the answer from a worker thread."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from mercurios.api.access import Access, Identity
 from mercurios.api.backend import Backend
 from mercurios.api.execution import GraphQL, Reply
 from mercurios.api.telemetry import Telemetry
-from mercurios.api.tokens import Identity, check_secret, verify
 from mercurios.errors import NoRelease, Unauthenticated
 from mercurios.metrics import MetricQuery
 
@@ -19,23 +20,24 @@ class Service:
     """Answers requests on worker threads.
 
     threads: requests that are worked on at the same time. max_waiting: requests that are in the house; one more is
-    turned away. Raises ConfigError when the secret is too short.
+    turned away.
     """
 
-    def __init__(self, backend: Backend, secret: str, *, threads: int = 8, max_waiting: int = 200) -> None:
+    def __init__(self, backend: Backend, access: Access, *, threads: int = 8, max_waiting: int = 200) -> None:
         self._backend = backend
-        self._secret = check_secret(secret)
+        self.access = access
         self._max_waiting = max_waiting
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="api")
         self.telemetry = Telemetry(sessions_open=lambda: len(backend.sessions))
         self._graphql = GraphQL(backend, self.telemetry)
         self.in_flight = 0
 
-    def identify(self, token: str) -> Identity:
-        """Whom the token speaks for; raises Unauthenticated, also when its tenant is not set up here."""
-        identity = verify(self._secret, token)
+    async def identify(self, authorization: Sequence[str]) -> Identity:
+        """Whom these headers speak for; raises AccessError, also when the tenant is not set up here."""
+        identity = await self.access.identify(authorization)
         if identity.tenant not in self._backend.tenants():
-            raise Unauthenticated("the token names a tenant that is not set up here; ask for a new one")
+            message = "the token names a tenant that is not set up here; ask for a new one"
+            raise Unauthenticated(message, reason="tenant_unknown")
         return identity
 
     def has_room(self) -> bool:
@@ -65,3 +67,4 @@ class Service:
     def close(self) -> None:
         """Stop the worker threads when their requests are done; those that have not begun are dropped."""
         self._workers.shutdown(cancel_futures=True)
+        self.access.audit.close()

@@ -20,7 +20,8 @@ class Telemetry:
     """What is counted: requests by operation and outcome, their seconds, both caches, open sessions.
 
     operation: the one root field of the document, `several`, `introspection`, or `none` when it could not be read.
-    outcome: ok; error (the asker's); fault (ours); refused (no valid token); malformed; busy.
+    outcome: ok; error (the asker's); fault (ours); refused (no valid credential); forbidden (not for that role);
+    limited (too often); malformed; busy.
     """
 
     def __init__(self, *, sessions_open: Callable[[], int]) -> None:

@@ -145,11 +145,11 @@ def remove(
         bool, typer.Option("--purge", help="Also delete its rows in the warehouse's raw and ops.")
     ] = False,
 ) -> None:
-    """Remove a tenant: its file, and with --purge its pages in the spool and its rows in the warehouse's raw and ops.
+    """Remove a tenant: its file and API keys; with --purge also its pages in the spool and rows in raw and ops.
 
     The marts lose its rows with the next `mercurios transform`; releases and models that are there keep theirs.
     """
-    from mercurios.wiring import forget_tenant, tenants
+    from mercurios.wiring import api_keys, forget_tenant, tenants
 
     path = tenants().path(tenant_id)
     what = "its file and its rows in raw and ops of the warehouse" if purge else "its file"
@@ -157,6 +157,8 @@ def remove(
         typer.confirm(f"Remove {tenant_id}: {what}?", abort=True)
     forgotten = forget_tenant(tenant_id) if purge else {}
     tenants().remove(tenant_id)
+    if revoked := api_keys().revoke_all(tenant_id):  # or they would open the next tenant of that name
+        print(f"{revoked} API keys of it are revoked")
     for table, rows in forgotten.items():
         if rows:
             print(f"{table:<32} {rows:>12,} rows deleted")

@@ -42,6 +42,7 @@ def metrics(manifest: Manifest) -> Iterator[Metric]:
             caution={"en": meta.get("caution", ""), "de": meta.get("caution_de", "")},
             formula={"en": meta.get("formula", ""), "de": meta.get("formula_de", "")},
             time=_time(metric, defined, {one.time for one in below}),
+            needs=_needs(metric, defined),
         )
 
 
@@ -100,6 +101,11 @@ def _time(metric: Manifest, defined: Mapping[str, Manifest], below: set[Time]) -
     if _any(metric, defined, lambda one: one["type"] == "cumulative"):
         return "running"
     return "balance" if below == {"flow", "level"} else min(below)
+
+
+def _needs(metric: Manifest, defined: Mapping[str, Manifest]) -> str:
+    """The role it asks for, or one of the metrics it draws on does: those that tell purchase prices say `analyst`."""
+    return "analyst" if _any(metric, defined, lambda one: _meta(one).get("needs") == "analyst") else "viewer"
 
 
 def _any(metric: Manifest, defined: Mapping[str, Manifest], is_so: Callable[[Manifest], bool]) -> bool:

@@ -61,6 +61,8 @@ def _section(metric: Metric) -> Iterator[str]:
     yield f"## {metric.name}\n"
     yield f"{metric.label['en']} · {metric.label['de']}\n"
     yield f"- Unit: {metric.unit}"
+    if metric.needs != "viewer":
+        yield f"- Needs: the role {metric.needs}, as it tells purchase prices"
     yield f"- Time: {_TIMES[metric.time]}"
     if metric.grains:
         yield f"- Grains: {', '.join(grain.lower() for grain in metric.grains)}"

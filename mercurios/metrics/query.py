@@ -26,6 +26,7 @@ class Metric:
     against the other; as_of: the newest state, which has a value when the last day on record is in it; plan: months
     ahead; running: a window that ends with the last day of the period or step, and may begin before it; comparison:
     whole steps of a grain beside earlier ones, which lie before the period.
+    needs: the role that may read it, and those above.
     grains: those it can be grouped by; a comparison needs one, an as_of metric has none.
     """
 
@@ -39,6 +40,7 @@ class Metric:
     caution: Mapping[str, str] = field(default_factory=dict)
     formula: Mapping[str, str] = field(default_factory=dict)
     time: Time = "flow"
+    needs: str = "viewer"
 
 
 @dataclass(frozen=True)
