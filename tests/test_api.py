@@ -509,6 +509,8 @@ def test_without_a_good_token_nothing_is_answered(api: ApiWorld, token: str | No
     for body in (b'{"query": "{ metrics(names: [\\"revenue\\"]) { rows } }"}', b"no json", b""):
         answer = api.http.post(f"{api.url}/graphql", content=body, headers=headers)  # type: ignore[arg-type]
         assert answer.status_code == 401
+        assert api.audit()[-1]["request_id"] == answer.headers["X-Request-Id"]
+        assert api.audit()[-1]["code"] == "UNAUTHENTICATED"
         assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="mercurios"')
         assert ("invalid_token" in answer.headers["WWW-Authenticate"]) == (token is not None)
         content = answer.json()

@@ -2,7 +2,7 @@
 
     access = Access(secret, keys, limits, audit, provider)
     identity = await access.identify(["Bearer eyJ…"])     # Identity(tenant='north', role='analyst', …)
-    access.admit(identity)                                # raises RateLimited
+    access.limits.admit(identity)                         # raises RateLimited
 
 A credential is one of three: a JSON Web Token of an OIDC provider, one of our own where no provider is set, or an API
 key.

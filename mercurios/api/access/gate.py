@@ -1,8 +1,13 @@
-"""Every way in, joined: which credential it is, whom it speaks for, and whether there is room for one more question."""
+"""Every way in, joined: which credential it is, and whom it speaks for.
+
+    identity = await access.identify(request.headers.get_list("Authorization"))
+
+Only API keys wait for a file, and an unknown key of the provider for the network, both on threads.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mercurios.api.access.audit import AuditLog
 from mercurios.api.access.identity import Identity, Pseudonyms
@@ -22,7 +27,7 @@ class Access:
     Raises ConfigError when the secret is too short.
     """
 
-    secret: str
+    secret: str = field(repr=False)
     keys: ApiKeys
     limits: RateLimits
     audit: AuditLog

@@ -58,10 +58,8 @@ class Provider:
         return self._identity(claims(token, key, expected))
 
     def _identity(self, told: Mapping[str, Any]) -> Identity:
-        tenants, roles = (
-            _texts(told.get(self._registration.tenant_claim)),
-            _texts(told.get(self._registration.role_claim)),
-        )
+        tenants = _texts(told.get(self._registration.tenant_claim))
+        roles = _texts(told.get(self._registration.role_claim))
         known = [role for role in ROLES if role in roles]
         if len(tenants) != 1 or not TENANT_ID.fullmatch(tenants[0]) or not known:
             raise Forbidden(
