@@ -152,7 +152,7 @@ def to_png(chart: "alt.TopLevelMixin", *, scale: float = 2.0, locale: Locale = "
 
 
 def to_spec(chart: "alt.TopLevelMixin", *, locale: Locale = "en") -> dict[str, Any]:
-    """The chart as Vega-Lite for a page, its rows in it: as wide as its place, numbers and dates as the locale writes."""
+    """The chart as Vega-Lite for a page, rows included: as wide as its place, numbers and dates in the locale."""
     import vl_convert
 
     d3 = _D3_LOCALES[locale]
@@ -163,10 +163,10 @@ def to_spec(chart: "alt.TopLevelMixin", *, locale: Locale = "en") -> dict[str, A
 
 
 def page_script() -> str:
-    """The script that draws such specs in a page without a network: `window.draw(element, spec)`, a promise.
+    """The script that draws such specs in a page, asking nobody: `window.draw(element, spec)`, a promise.
 
-    Vega-Embed as vl-convert brings it along. Expressions are interpreted, so that a page may forbid `eval`, and no style
-    is put into the page; it brings its own.
+    Vega-Embed as vl-convert brings it along. Expressions are interpreted, so that a page may forbid `eval`, and the page
+    brings the styles.
     """
     import vl_convert
 

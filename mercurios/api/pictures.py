@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from mercurios import charts
+from mercurios.api.predictions import Forecast
 from mercurios.metrics import Metric
 from mercurios.serving import Session
 
@@ -63,20 +64,18 @@ def metrics_picture(
     return charts.to_spec(drawn, locale=locale)
 
 
-def forecast_picture(
-    session: Session, level: str, key: str, points: Sequence[Any], *, step_days: int, locale: charts.Locale
-) -> dict[str, Any]:
+def forecast_picture(session: Session, found: Forecast, *, locale: charts.Locale) -> dict[str, Any]:
     """What was sold in the sixteen weeks before, and the points with their intervals."""
-    first: date = points[0].date
-    table = "fct_sale_lines" if level == "product_type" else "mart_sales_daily"
-    amount = "gross_amount" if level == "product_type" else "revenue"
-    period = "sold_on" if step_days == 1 else "cast(date_trunc('week', sold_on) as date)"
+    first: date = found.points[0].date
+    table = "fct_sale_lines" if found.level == "product_type" else "mart_sales_daily"
+    amount = "gross_amount" if found.level == "product_type" else "revenue"
+    period = "sold_on" if found.step_days == 1 else "cast(date_trunc('week', sold_on) as date)"
     sold = session.query(
         f"select {period} as ds, cast(sum({amount}) as double) as y from marts.{table}"  # noqa: S608 - names of ours
-        f" where {_OF_KEY[level]} and sold_on >= $since and sold_on < $first group by all order by ds",
-        {"key": key, "since": first - timedelta(days=_HISTORY_DAYS), "first": first},
+        f" where {_OF_KEY[found.level]} and sold_on >= $since and sold_on < $first group by all order by ds",
+        {"key": found.key, "since": first - timedelta(days=_HISTORY_DAYS), "first": first},
     )
-    ahead = pl.DataFrame([{"ds": point.date, **vars(point)} for point in points]).drop("date")
+    ahead = pl.DataFrame([{"ds": point.date, **vars(point)} for point in found.points]).drop("date")
     labels = charts.Labels("", _currency(session), locale=locale)
     return charts.to_spec(charts.forecast_chart(pl.DataFrame(sold), ahead, labels), locale=locale)
 

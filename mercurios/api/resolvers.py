@@ -276,8 +276,7 @@ def _drawn(asker: Asker, table: Table, locale: str | None) -> Any:
 
 
 def _chart_of_forecast(found: Forecast, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
-    place = (info.context.session, found.level, found.key)
-    return forecast_picture(*place, found.points, step_days=found.step_days, locale=_locale(locale) or "en")
+    return forecast_picture(info.context.session, found, locale=_locale(locale) or "en")
 
 
 def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
