@@ -22,7 +22,6 @@ _WORDS: Mapping[Locale, Mapping[str, str]] = {
     "de": {"actual": "Ist", "forecast": "Prognose", "within": "{}-%-Intervall", "day": "%d.%m."},
 }
 _PAGE_SCRIPT = """
-import vegaEmbed from "vega-embed";
 const options = {ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true}};
 window.draw = (element, spec) => vegaEmbed(element, spec, options);
 """
@@ -165,7 +164,7 @@ def to_spec(chart: "alt.TopLevelMixin", *, locale: Locale = "en") -> dict[str, A
 def page_script() -> str:
     """The script that draws such specs in a page, asking nobody: `window.draw(element, spec)`, a promise.
 
-    Vega-Embed as vl-convert brings it along. Expressions are interpreted, so that a page may forbid `eval`, and the page
+    Vega-Embed as vl-convert brings it along. Expressions are interpreted, so that a page may forbid `eval`; the page
     brings the styles.
     """
     import vl_convert
@@ -193,9 +192,8 @@ def _band_tip(share: int, words: Mapping[str, str]) -> list[Any]:
 def _styled(chart: Any, labels: Labels, *, height: int = _HEIGHT) -> Any:
     import altair as alt
 
-    subtitle = labels.subtitle or alt.Undefined
-    title = (
-        alt.TitleParams(labels.title, subtitle=subtitle, anchor="start", color=_INK) if labels.title else alt.Undefined
-    )
-    sized = chart.properties(width=_WIDTH, height=height, title=title).configure_view(stroke=None)
+    sized = chart.properties(width=_WIDTH, height=height).configure_view(stroke=None)
+    if labels.title:
+        subtitle = labels.subtitle or alt.Undefined
+        sized = sized.properties(title=alt.TitleParams(labels.title, subtitle=subtitle, anchor="start", color=_INK))
     return sized.configure_axis(grid=True, gridColor="#e6eaee", domain=False, labelColor=_INK, titleColor=_INK)
