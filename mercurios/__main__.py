@@ -238,7 +238,7 @@ def serve(port: Port = 8080) -> None:
     from mercurios.wiring import serve_api
 
     logs.to_stderr("info", as_json=True)
-    serve_api(port, lambda url: print(f"GraphQL at {url}; Ctrl-C ends it", flush=True))
+    serve_api(port, lambda url: print(f"Dashboard at {url}/, GraphQL at {url}/graphql; Ctrl-C ends it", flush=True))
 
 
 @app.command()

@@ -700,7 +700,7 @@ def test_an_endless_body_loses_the_connection(api: ApiWorld) -> None:
     [
         ("GET", "/healthz", 200),
         ("GET", "/metrics", 200),
-        ("GET", "/", 404),
+        ("GET", "/nowhere", 404),
         ("GET", "/graphql", 405),
         ("OPTIONS", "/graphql", 405),
         ("POST", "/healthz", 405),

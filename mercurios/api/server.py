@@ -99,7 +99,7 @@ async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], No
     server.add_sockets([listener])
     host, port = listener.getsockname()[:2]
     _LOG.info("api.listening", address=host, port=port)
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql")
+    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     await stopping.wait()
     server.stop()
     await _drain(app)

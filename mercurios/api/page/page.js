@@ -61,15 +61,14 @@ function table(heads, rows, numeric = []) {
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text, place) => cell("td", text, place)))))));
 }
 
-async function chart(spec, title) {
-  const place = make("div", { class: "chart", role: "img", "aria-label": title });
-  queueMicrotask(() => window.draw(place, spec));
-  return place;
-}
+// A chart is as wide as its place, so it is drawn once that is in the page: see `fill`.
+const waiting = new Map();
 
-async function pictured(spec, title, rows) {
+function pictured(spec, title, rows) {
   if (!spec) return [rows];
-  return [await chart(spec, title), make("details", {}, make("summary", {}, words().rows), rows)];
+  const place = make("div", { class: "chart", role: "img", "aria-label": title });
+  waiting.set(place, spec);
+  return [place, make("details", {}, make("summary", {}, words().rows), rows)];
 }
 
 async function fill(id, work) {
@@ -79,6 +78,10 @@ async function fill(id, work) {
   let parts;
   try { parts = await work(); } catch (error) { parts = [problem(error)]; }
   place.replaceChildren(...parts);
+  for (const part of parts.filter((one) => waiting.has(one))) {
+    await window.draw(part, waiting.get(part));
+    waiting.delete(part);
+  }
   place.removeAttribute("aria-busy");
 }
 
@@ -109,7 +112,8 @@ function figure(name, now, before, show) {
   const change = before ? now / before - 1 : null;
   const points = name === "gross_margin" && before != null ? now - before : null;
   const moved = points ?? change;
-  const text = points != null ? `${part(points, "exceptZero")}`.replace("%", state.locale === "de" ? "Punkte" : "points") : change == null ? "" : part(change, "exceptZero");
+  const text = points != null ? words().points(new Intl.NumberFormat(state.locale, { maximumFractionDigits: 1, signDisplay: "exceptZero" }).format(points * 100))
+    : change == null ? "" : part(change, "exceptZero");
   const way = moved > 0.0005 ? "up" : moved < -0.0005 ? "down" : "";
   return make("div", {}, make("dt", {}, words()[name]), make("dd", {}, show(now)), make("dd", { class: `change ${way}` }, text || "–"));
 }
@@ -133,7 +137,7 @@ async function showForecast() {
   const rows = table([words().day, words().expected, words().low, words().high], forecast.points.map((point) => [day(point.date), money(point.mean), money(point.lo80), money(point.hi80)]), [1, 2, 3]);
   const said = [words().forecastSaid(money(sum), null, null, forecast.model)];
   if (champion?.skill > 0) said.push(words().skill(part(champion.skill)));
-  return [make("p", {}, said.join(" ")), ...await pictured(forecast.chart, words().forecast, rows)];
+  return [make("p", {}, said.join(" ")), ...pictured(forecast.chart, words().forecast, rows)];
 }
 
 async function showOrders() {
@@ -149,10 +153,10 @@ async function showAnswer(question) {
     const { ask: answer } = await ask("ask", { question, locale: state.locale });
     const how = make("details", {}, make("summary", {}, words().how),
       make("p", {}, `${words().sources}: ${answer.sources.join("; ") || "–"}`),
-      make("pre", { tabindex: "0" }, JSON.stringify(answer.query, null, 2)), make("p", { class: "note" }, words().release(answer.release, "")));
+      make("pre", { tabindex: "0" }, JSON.stringify(answer.query, null, 2)), make("p", { class: "note" }, words().stand(answer.release)));
     const said = make("p", { class: "said" }, answer.text);
     if (!answer.columns) return [said, answer.query ? how : null].filter(Boolean);
-    return [said, ...await pictured(answer.chart, answer.text, rowsOf(answer)), how];
+    return [said, ...pictured(answer.chart, answer.text, rowsOf(answer)), how];
   });
 }
 
