@@ -110,7 +110,7 @@ def run(settings: Settings, say: Callable[[str], None], *, api_port: int = 8080)
         local = settings.mlflow_url.startswith("sqlite:")
         mlflow = f"http://127.0.0.1:{mlflow_port}" if local else settings.mlflow_url
         say(f"  MLflow    {mlflow}     experiments and the model registry")
-        say(f"  Dashboard http://127.0.0.1:{api_port}/   (a token to sign in: mercurios token --tenant north --role buyer)")
+        say(f"  Dashboard http://127.0.0.1:{api_port}/   (to sign in: mercurios token --tenant north --role buyer)")
         say(f"  API       http://127.0.0.1:{api_port}/graphql")
         say("  Ctrl-C ends all of it.")
         with suppress(KeyboardInterrupt):
