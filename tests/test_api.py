@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -799,19 +800,22 @@ def test_many_requests_at_once_keep_their_tenants(api: ApiWorld) -> None:
 
 def test_one_slow_answer_does_not_hold_up_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(make_world(tmp_path, threads=2)) as api, ThreadPoolExecutor(1) as thread:
-        compile_query = api.semantics.compile
+        compile_query, begun, go_on = api.semantics.compile, threading.Event(), threading.Event()
 
         def slowly(query: object) -> object:
-            time.sleep(0.8)
+            begun.set()
+            assert go_on.wait(60)
             return compile_query(query)  # type: ignore[arg-type]
 
         monkeypatch.setattr(api.semantics, "compile", slowly)
         slow = thread.submit(api.ask, '{ metrics(names: ["revenue"]) { rows } }')
-        time.sleep(0.2)
-        started = time.monotonic()
-        assert api.http.get(f"{api.url}/healthz").json() == {"status": "ok"}
-        api.ask("{ metricCatalog { name } }")
-        assert time.monotonic() - started < 0.5
+        try:
+            assert begun.wait(60)
+            assert api.http.get(f"{api.url}/healthz").json() == {"status": "ok"}
+            api.ask("{ metricCatalog { name } }")
+            assert not slow.done()
+        finally:
+            go_on.set()
         assert slow.result()["metrics"]["rows"] == [[88088388.45]]
 
 
