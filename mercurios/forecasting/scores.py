@@ -71,7 +71,9 @@ def scaled_quantile_loss(rows: pl.DataFrame) -> float:
 def _scaled(rows: pl.DataFrame, loss: pl.Expr, scale: str) -> pl.Series:
     """One number per series and window."""
     known = rows.filter(pl.col(scale) > 0)
-    return known.group_by("unique_id", "fold", maintain_order=True).agg(scaled=loss.mean() / pl.col(scale).first())["scaled"]
+    return known.group_by("unique_id", "fold", maintain_order=True).agg(scaled=loss.mean() / pl.col(scale).first())[
+        "scaled"
+    ]
 
 
 def _mean(values: pl.Series) -> float:
