@@ -274,6 +274,15 @@ _MARTS = (
         float="share discount",
     ),
     _table(
+        "mart_external_factors",
+        "tenant × external factor × day, also to come × local day on which its value became known, which is 1900-01-01 "
+        "of what always was; value is in the factor's own unit",
+        "factor day known_on",
+        text="factor",
+        day="day known_on",
+        float="value",
+    ),
+    _table(
         "mart_basket_pairs",
         "tenant × pair of articles, the smaller number first, that share at least ten receipts of 364 days",
         "article_number other_article_number",

@@ -530,6 +530,29 @@ def test_a_promotion_needs_no_article_and_no_branch_to_be_known_again(tmp_path: 
     assert len(found.quarantined) == 1  # without a kind there is no key
 
 
+def test_a_factor_is_told_by_day_and_by_when_it_became_known(tmp_path: Path) -> None:
+    """Weather of one day, forecast and then measured, is two records; what names no day or no number is put aside."""
+    rows = ["Regen;04.12.2017;30.11.2017;3,5", "Regen;04.12.2017;05.12.2017;0,0", "Ferien;23.12.2017;;1,0"]
+    put(tmp_path, "factor_2017.csv", "\n".join(["factor;day;known_on;value", *rows]))
+    put(
+        tmp_path,
+        "factor_more.csv",
+        "factor;day;known_on;value\nFerien;23.12.2017;;0,5\nFerien;;;1,0\nWind;23.12.2017;;x\n",
+    )
+    found = converted(drop(tmp_path), "factor")
+    ids = found.frame["id"].to_list()
+    assert ids[2] == ids[3]
+    assert len(set(ids)) == 3
+    december = [datetime(2017, 12, day) for day in (4, 4, 23, 23)]
+    assert found.frame["day"].to_list() == december
+    assert found.frame["known_on"].to_list() == [datetime(2017, 11, 30), datetime(2017, 12, 5), None, None]
+    assert found.frame["value"].to_list() == [3.5, 0.0, 1.0, 0.5]
+    assert [held.reasons for held in found.quarantined] == [
+        ("id: expected text, got null", "day: expected timestamp, got null"),
+        ("value: expected number, got other text",),
+    ]
+
+
 def test_a_record_without_a_whole_business_key_is_quarantined(tmp_path: Path) -> None:
     put(tmp_path, "sale.csv", table([line(1, id=""), line(2, id="", receiptPosition=""), line(3)]))
     got = converted(drop(tmp_path))

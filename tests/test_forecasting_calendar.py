@@ -1,5 +1,6 @@
 """Calendar regression and boosting, both with a plan: what days are worth, and what is planned for them."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -191,6 +192,115 @@ class TestPlannedCalendar:
         other = replace(known, rows=rows, days=replace(known.days, rows=days))
         one, two = (PlannedCalendar().forecast(each.before(4), 4) for each in (known, other))
         assert_frame_equal(one, two, check_exact=True)
+
+
+ALWAYS = date(1900, 1, 1)
+BREAK = (np.arange(500) // 10) % 5 == 0
+
+
+def shop(seed: int, gain: float, grain: Grain = Grain.DAY) -> Panel:
+    """Six series of 500 days that sell so much more in school breaks, ten days of fifty."""
+    random = np.random.default_rng(seed)
+    weekday, lifted = WEEK[np.arange(500) % 7], 1 + gain * BREAK
+    sold = {str(key): 10 * key * weekday * lifted * random.normal(1, 0.15, 500) for key in range(2, 8)}
+    return panel({key: [float(value) for value in values] for key, values in sold.items()}, grain)
+
+
+def factor(values: Mapping[date, float], known_on: Callable[[date], date] = lambda day: ALWAYS) -> pl.DataFrame:
+    """A factor by day, known on the day that `known_on` says."""
+    rows = [(day, "factor", float(value), known_on(day)) for day, value in values.items()]
+    schema = {"ds": pl.Date, "name": pl.String, "value": pl.Float64, "known_on": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def breaks(shift: int = 0) -> dict[date, float]:
+    return {day: float(BREAK[place - shift]) for place, day in enumerate(days(500))}
+
+
+def error(known: Panel, method: CalendarRegression) -> float:
+    """WAPE of the last four windows of four weeks."""
+    step = 28 // known.grain.days
+    made = pl.concat([method.forecast(known.before(step * back), step) for back in range(4, 0, -1)])
+    both = made.join(known.rows, on=["unique_id", "ds"])
+    return float((both["mean"] - both["y"]).abs().sum() / both["y"].sum())
+
+
+class TestFactors:
+    @pytest.mark.parametrize("method", [CalendarRegression(), PlannedCalendar()], ids=lambda method: method.name)
+    @pytest.mark.parametrize("grain", Grain)
+    def test_school_breaks_are_found_where_they_matter_and_nowhere_else(
+        self, method: CalendarRegression, grain: Grain
+    ) -> None:
+        north, south = shop(1, 0.3, grain), shop(2, 0.0, grain)
+        told = [error(each.knowing(factor(breaks())), method) for each in (north, south)]
+        blind = [error(each, method) for each in (north, south)]
+        assert told[0] < 0.85 * blind[0]
+        assert abs(told[1] - blind[1]) < 0.02 * blind[1]
+        ahead = method.forecast(north.knowing(factor(breaks())).before(28 // grain.days), 28 // grain.days)
+        plain = method.forecast(north.before(28 // grain.days), 28 // grain.days)
+        assert not ahead.equals(plain)
+
+    @given(st.integers(0, 60), st.sampled_from(Grain), st.integers(0, 9))
+    @settings(max_examples=12, deadline=None)
+    def test_nothing_that_became_known_after_the_cutoff_moves_a_forecast(
+        self, ahead: int, grain: Grain, seed: int
+    ) -> None:
+        """Weather: forecast so many days ahead as a mean, measured the day after."""
+        random = np.random.default_rng(seed)
+        measured = dict(zip(days(500), random.normal(10, 5, 500).tolist(), strict=True))
+        told = pl.concat(
+            [
+                factor(dict.fromkeys(measured, 10.0), lambda day: day - timedelta(days=ahead)),
+                factor(measured, lambda day: day + timedelta(days=1)),
+            ]
+        )
+        known, back = shop(3, 0.0, grain), 28 // grain.days
+        known = replace(known, plan=known.rows.select("unique_id", "ds", mailer=pl.col("y").hash() % 2))
+        late = pl.col("known_on") > known.before(back).cutoff
+        other = told.with_columns(value=pl.when(late).then(-3 * pl.col("value") - 500).otherwise("value"))
+        assert not other.equals(told)
+        for method in (CalendarRegression(), PlannedCalendar()):
+            one, two, cut = (
+                method.forecast(known.knowing(each).before(back), back) for each in (told, other, told.filter(~late))
+            )
+            assert_frame_equal(one, two, check_exact=True)
+            assert_frame_equal(one, cut, check_exact=True)
+
+    def test_what_is_known_at_the_cutoff_does_move_it_and_the_newest_counts(self) -> None:
+        known = shop(1, 0.3)
+        cutoff = known.before(28).cutoff
+        wrong = factor({day: 1 - value for day, value in breaks().items()})
+        right = factor(breaks(), lambda day: min(day, cutoff))
+        made = [
+            CalendarRegression().forecast(known.knowing(each).before(28), 28)
+            for each in (factor(breaks()), pl.concat([right, wrong]), wrong)
+        ]
+        assert_frame_equal(made[0], made[1], check_exact=True)
+        both = made[0].join(CalendarRegression().forecast(known.before(28), 28), on=["unique_id", "ds"])
+        assert (both["mean"] != both["mean_right"]).all()
+        late = factor(breaks(), lambda day: cutoff + timedelta(days=1))
+        unknown = CalendarRegression().forecast(known.knowing(pl.concat([wrong, late])).before(28), 28)
+        assert_frame_equal(made[2], unknown, check_exact=True)
+
+    def test_days_that_nobody_tells_of_are_usual(self) -> None:
+        known = shop(1, 0.3)
+        past = {day: value for day, value in breaks().items() if day <= known.cutoff}
+        usual = dict.fromkeys((known.cutoff + timedelta(days=more) for more in range(1, 8)), float(BREAK.mean()))
+        one, other = (
+            CalendarRegression().forecast(known.knowing(factor(each)), 7)["mean"] for each in (past, past | usual)
+        )
+        assert one.to_list() == pytest.approx(other.to_list())
+
+    @pytest.mark.parametrize(
+        "told",
+        [None, {}, dict.fromkeys(days(500), 0.1), dict(list(breaks().items())[-27:])],
+        ids=["nobody told", "nothing", "never moved", "27 days"],
+    )
+    def test_without_factors_that_moved_nothing_changes(self, told: dict[date, float] | None) -> None:
+        known, factors = shop(4, 0.3), None if told is None else factor(told)
+        for method in (CalendarRegression(), PlannedCalendar()):
+            same = method.forecast(known.knowing(factors), 14)
+            assert_frame_equal(same, method.forecast(known, 14), check_exact=True)
 
 
 class TestDirectLightGBM:

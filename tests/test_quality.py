@@ -1,6 +1,7 @@
 """Quality: every expectation on rows made to break it, scores and promises by hand, the job on two merchants."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -79,6 +80,7 @@ SOUND: Mapping[str, Row] = {
     "payment": LEDGER,
     "currency": {"course": 1.0},
     "promotion": {"first_day": DAY, "last_day": DAY, "article_number": 1, "share": 1.0, "discount": 0.0},
+    "factor": {"factor": "temperature", "day": DAY, "known_on": DAY, "value": -3.5},
 }
 TWICE = object()
 """Marks a row that stands twice, as the only change or with other ids."""
@@ -142,6 +144,7 @@ BREAKING: Mapping[str, Mapping[str, Row]] = {
         "branch_exists": {"branch_number": 9},
         "category_exists": {"category_number": 9},
     },
+    "factor": {"dates_are_plausible": {"known_on": datetime(2026, 1, 1)}, "value_is_plausible": {"value": math.nan}},
     "season": {"begins_before_it_ends": {"valid_until": datetime(2024, 12, 31)}},
     "voucher": {"amount_redeemed_is_within_value": SPENT},
     "credit": {"amount_redeemed_is_within_value": SPENT},

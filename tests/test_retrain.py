@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -14,12 +15,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mercurios.errors import ConfigError, ModelError
-from mercurios.forecasting import ForecastSpec
+from mercurios.forecasting import ForecastSpec, Panel, backtest, score_windows
 from mercurios.forecasting.gate import Check, Decision, GateRules
 from mercurios.jobs.planned import category_plan
 from mercurios.jobs.retrain import KEPT, PREDICTED, RetrainReport, Specs, retrain
 from mercurios.jobs.retrain.desk import Desk
+from mercurios.jobs.retrain.levels import SALES
 from mercurios.jobs.retrain.promotion import INCUMBENT, Contest, find_incumbent, gated, judge, with_incumbent
+from mercurios.jobs.retrain.trial import Trial, split_sales
 from mercurios.lake import Release, ReleaseTable
 from mercurios.recommendation import RecommenderSpec
 from mercurios.registry import CHALLENGER, CHAMPION, Registry
@@ -88,17 +91,15 @@ def session(
     sales: pl.DataFrame,
     receipts: pl.DataFrame,
     release: Release = RELEASE,
-    promotions: pl.DataFrame | None = None,
+    more: Mapping[str, pl.DataFrame] = MappingProxyType({}),
 ) -> Session:
     connection = duckdb.connect()
     connection.execute("create schema marts")
     who = pl.DataFrame({"currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
     dates = pl.DataFrame({"day": [date(2024, 5, 1), date(2024, 5, 2)], "holiday": ["Tag der Arbeit", None]})
     tables = {"mart_sales_daily": sales, "fct_sale_lines": receipts, "dim_tenants": who, "dim_dates": dates}
-    if promotions is not None:
-        tables["mart_promotion_weeks"] = promotions
-        release = replace(release, tables=(ReleaseTable("mart_promotion_weeks", 1, promotions.height, ""),))
-    for name, rows in tables.items():
+    release = replace(release, tables=tuple(ReleaseTable(name, 1, rows.height, "") for name, rows in more.items()))
+    for name, rows in {**tables, **more}.items():
         connection.register("incoming", rows.to_arrow())
         connection.execute(f"create table marts.{name} as from incoming")
         connection.unregister("incoming")
@@ -506,7 +507,7 @@ def promoted(tenant: str, seed: int, coming: Mapping[str, date]) -> Session:
     promotions = pl.DataFrame(mailers, schema=["category", "week_start"], orient="row").with_columns(
         kind=pl.lit("mailer"), share=pl.lit(0.5), discount=pl.lit(None, pl.Float64)
     )
-    return session(tenant, sales, lines(seed, 1000), promotions=promotions)
+    return session(tenant, sales, lines(seed, 1000), more={"mart_promotion_weeks": promotions})
 
 
 NEXT, AFTER = date(2025, 6, 30), date(2025, 7, 7)
@@ -545,9 +546,116 @@ def test_kinds_and_discounts_are_columns_of_the_plan() -> None:
         schema=["category", "week_start", "kind", "share", "discount"],
         orient="row",
     )
-    plan = category_plan(session("north", daily(1, 1.0), lines(1, 1000), promotions=rows))
+    plan = category_plan(session("north", daily(1, 1.0), lines(1, 1000), more={"mart_promotion_weeks": rows}))
     assert plan is not None
     assert plan.columns == ["unique_id", "ds", "display", "mailer", "mailer (discount)"]
     assert plan.sort("unique_id").rows() == [("Brot", NEXT, 0.1, 0.5, 0.1), ("Jeans", AFTER, 0.0, 1.0, 0.0)]
     assert category_plan(session("north", daily(1, 1.0), lines(1, 1000))) is None
-    assert category_plan(session("north", daily(1, 1.0), lines(1, 1000), promotions=rows.clear())) is None
+    assert (
+        category_plan(session("north", daily(1, 1.0), lines(1, 1000), more={"mart_promotion_weeks": rows.clear()}))
+        is None
+    )
+
+
+# -- external factors -----------------------------------------------------------------------------------------------
+
+BREAKS = ForecastSpec.parse("""
+levels:
+  branch:
+    {grain: day, horizon: 14, folds: 3, min_periods_sold: 60, active_periods: 14, tail_periods: 28,
+     baseline: SeasonalNaive, tail: RecentMean,
+     candidates: {SeasonalNaive: {season_length: 7}, RecentMean: {periods: 28}, CalendarRegression: {}}}
+  category:
+    {grain: week, horizon: 2, folds: 3, min_periods_sold: 10, active_periods: 4, tail_periods: 8,
+     baseline: SeasonalNaive, tail: RecentMean,
+     candidates: {SeasonalNaive: {season_length: 4}, RecentMean: {periods: 8}, CalendarRegression: {}}}
+""")
+ALWAYS = date(1900, 1, 1)
+
+
+def broken(seed: int, gain: float) -> pl.DataFrame:
+    """Sales that are so much higher in school breaks: every other week, from the second on."""
+    sales = daily(seed, 1.0).filter(pl.col("branch") < 9)
+    week = (pl.col("sold_on") - FIRST).dt.total_days() // 7
+    return sales.with_columns(revenue=(pl.col("revenue") * (1 + gain * (week % 2))).round(2))
+
+
+def told_breaks() -> pl.DataFrame:
+    """mart_external_factors: breaks, also to come, and weather as it is measured the day after."""
+    days = [FIRST + timedelta(days=day) for day in range(DAYS + 28)]
+    rows = [("break", day, ALWAYS, float((day - FIRST).days // 7 % 2)) for day in days]
+    rows += [("weather", day, day + timedelta(days=1), float(number % 9)) for number, day in enumerate(days)]
+    return pl.DataFrame(rows, schema=["factor", "day", "known_on", "value"], orient="row")
+
+
+def with_breaks(tenant: str, told: pl.DataFrame | None, gain: float = 0.3) -> Session:
+    more = {} if told is None else {"mart_external_factors": told}
+    return session(tenant, broken(4, gain), lines(4, 1000).clear(), more=more)
+
+
+def by_calendar(registry: Registry, shop: Session) -> tuple[Mapping[str, float], pl.DataFrame]:
+    """WAPE of the calendar regression by level, and the forecasts of branches, where it is champion."""
+    specs = replace(SPECS, forecast=BREAKS, gate=GateRules(least_noise_share=0.0))
+    report = retrain(shop, registry, as_of=AS_OF, specs=specs)
+    champions = {score.level: (score.model, score.reason) for score in report.forecast}
+    assert champions["branch"][0] == "CalendarRegression", champions
+    scores = frame(report.tables["forecast_backtest"]).filter(method="CalendarRegression", demand_class="all")
+    return dict(scores.select("level", "wape").iter_rows()), frame(report.tables["forecasts"]).filter(level="branch")
+
+
+def test_school_breaks_are_forecast_at_every_level_and_kept_with_the_model(registry: Registry) -> None:
+    north, told = by_calendar(registry, with_breaks("north-breaks", told_breaks()))
+    blind, _ = by_calendar(registry, with_breaks("north-blind", None))
+    assert set(north) == {"branch", "category"}
+    assert all(wape < 0.7 * blind[level] for level, wape in north.items())
+    kept = registry.load(registry.champion("north-breaks.forecast.branch")).predict(pl.DataFrame({"horizon": [14]}))
+    assert_frame_equal(kept.select("mean", "lo80"), told.select("mean", "lo80"), check_exact=True)
+
+
+def test_a_merchant_who_tells_nothing_has_the_forecasts_as_before(registry: Registry) -> None:
+    plain, forecasts = by_calendar(registry, with_breaks("south-breaks", None, gain=0.0))
+    usual, same = by_calendar(registry, with_breaks("south-told", told_breaks().clear(), gain=0.0))
+    assert plain == usual
+    assert_frame_equal(forecasts, same.with_columns(tenant_id=pl.lit("south-breaks")), check_exact=True)
+
+
+def trial_of(registry: Registry, shop: Session, level: str = "branch") -> Trial:
+    desk, spec = Desk.open(shop, registry, AS_OF), BREAKS.levels[level]
+    sales = desk.frame(SALES[level])
+    split = split_sales(sales, level, spec, desk)
+    tail = score_windows(split.tail, {spec.tail: spec.candidates[spec.tail]}, spec.windows)
+    return Trial(desk, level, spec, sales, split, backtest(split.modelled, spec.candidates, spec.windows), tail)
+
+
+@pytest.mark.parametrize("level", BREAKS.levels)
+def test_what_is_stored_knows_the_factors_that_were_named(registry: Registry, level: str) -> None:
+    trial = trial_of(registry, with_breaks("north-kept", told_breaks()), level)
+    evidence = trial.evidence("CalendarRegression")
+    assert (evidence.used, evidence.reproduced, evidence.leak) == ((trial.data,), 0, 0)
+
+
+def test_a_candidate_that_reads_weather_that_was_measured_later_is_found_out(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = trial_of(registry, with_breaks("north-leak", told_breaks()))
+    assert trial.evidence("CalendarRegression").leak == 0
+    before = Panel.before
+    monkeypatch.setattr(Panel, "before", lambda panel, back: replace(before(panel, back), factors=panel.factors))
+    assert (trial.evidence("CalendarRegression").leak or 0) > GateRules().most_change
+
+
+def test_plan_and_factors_are_part_of_the_data(registry: Registry) -> None:
+    def digest(told: pl.DataFrame | None) -> str:
+        return trial_of(registry, with_breaks("north-data", told)).data.digest
+
+    told = told_breaks()
+    changed = (pl.col("day") == date(2025, 7, 1)) & (pl.col("factor") == "break")
+    other = told.with_columns(value=pl.col("value") + changed)
+    found = {digest(one) for one in (None, told, other)}
+    assert len(found) == 3
+    late = pl.col("known_on") >= date(2025, 6, 30)
+    assert digest(told.with_columns(value=pl.col("value") + 5 * late)) == digest(told), "not known yet"
+    trial = trial_of(registry, with_breaks("north-data", None))
+    panel, plan = trial.split.modelled, pl.DataFrame({"unique_id": ["1"], "ds": [FIRST], "mailer": [0.5]})
+    plans = [None, plan, plan.with_columns(mailer=0.75)]
+    assert len({trial.desk.training_data([replace(panel, plan=each)]).digest for each in plans}) == 3

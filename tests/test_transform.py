@@ -224,6 +224,16 @@ def test_promotions_stand_by_week_of_the_category_they_are_of(built: Built) -> N
     ]
 
 
+def test_factors_stand_by_day_and_by_when_they_were_known(built: Built) -> None:
+    always = date(1900, 1, 1)
+    assert [tuple(row.values()) for row in built.rows("mart_external_factors")] == [
+        ("north", "rain", DECEMBER_1, date(2025, 11, 28), 4.0),
+        ("north", "rain", DECEMBER_1, date(2025, 12, 2), 9.5),
+        ("north", "school break", date(2025, 12, 24), always, 1.0),
+        ("south", "rain", DECEMBER_1, always, 0.0),
+    ]
+
+
 def test_the_daily_mart_adds_up(built: Built) -> None:
     days = [
         (

@@ -64,6 +64,11 @@ def promotion(key: str, first: date, last: date, **more: object) -> Row:
     return {"id": key, "kind": "Mailer", "category_number": 11, **days} | more
 
 
+def factor(key: str, name: str, on: date, value: float, **more: object) -> Row:
+    """What the outside world is like on a day; always known unless said."""
+    return {"id": key, "factor": name, "day": datetime(on.year, on.month, on.day), "value": value} | more
+
+
 def forecast(level: str, key: str, ds: date, mean: float) -> Row:
     """What a champion said on the Sunday before, and that it is 80 % sure to be within 10."""
     row = {"level": level, "key": key, "ds": ds, "cutoff": date(2025, 11, 2), "role": "champion", "model": "AutoETS"}
@@ -109,6 +114,12 @@ NORTH: Mapping[str, list[Row]] = {
         promotion("m3", date(2026, 2, 2), date(2026, 2, 8), kind="price", article_number=COAT, branch_number=2),
         promotion("m4", date(2026, 2, 2), date(2026, 2, 8), category_number=99),
     ],
+    "prohandel_factor": [
+        factor("w1", "Rain", DECEMBER_1, 4.0, known_on=datetime(2025, 11, 28)),
+        factor("w2", "Rain", DECEMBER_1, 9.5, known_on=datetime(2025, 12, 2)),
+        factor("b1", "school break", date(2025, 12, 24), 1.0),
+        factor("b2", "school break", date(2025, 12, 25), 1.0, _deleted_at=datetime(2026, 1, 2, 6)),
+    ],
     "ops.kept_forecasts": [
         forecast("branch", "1", NOVEMBER_3, 250.0),
         forecast("branch", "1", DECEMBER_1, 250.0),
@@ -128,6 +139,7 @@ SOUTH: Mapping[str, list[Row]] = {
     "prohandel_sale": [sale("s1", NOVEMBER_3, 1_000_001, (COAT, 3, 30.0), purchase_price=12.0, customer_number=7)],
     "prohandel_stock_daily": [stock(DECEMBER_1, 1001, 1, 5, 4.0)],
     "prohandel_promotion": [promotion("m1", NOVEMBER_3, date(2025, 11, 9), category_number=0, discount=1.5)],
+    "prohandel_factor": [factor("w1", "rain", DECEMBER_1, 0.0)],
     "ops.kept_forecasts": [forecast("branch", "1", NOVEMBER_3, 28.0)],
 }
 MERCHANTS = {"north": NORTH, "south": SOUTH}

@@ -1,10 +1,11 @@
-"""What the calendar does to sales: weekday, time of the month and holidays, learnt over all series at once.
+"""What the calendar does to sales: weekday, time of the month, holidays and factors, learnt over all series at once.
 
     CalendarRegression(half_life=10).forecast(panel, horizon=28)     # unique_id, ds, mean
 
 Two steps. A ridge regression tells what a day is worth in units of the level around it: first for the sum of all
 series, then for each series, drawn towards the sum (empirical Bayes with stated variances). The level is what sold
-lately in units of those effects, the last days weighing most. Weeks are sums of days.
+lately in units of those effects, the last days weighing most. Weeks are sums of days. An external factor
+(`Panel.factors`) is a column beside holidays.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _MONTH_WEEKENDS = ((1, 3), (4, 7), (20, 27))
 _LEVEL_DAYS = 56
 _LEAST_DAYS = 28
 _LEAST_EFFECT = 0.05
+_LEAST_TOLD = 28
 _MOST_NOISE = 4.0
 
 
@@ -43,7 +45,7 @@ class CalendarRegression(Candidate, frozen=True):
 
     half_life: days after which a day counts half for the level. weekday_penalty, month_penalty, holiday_penalty: ridge
     of the effects on the sum of all series. weekday_variance, effect_variance: how far the effects of one series stray
-    from those of the sum, in squared units of its level; month and holidays share the latter.
+    from those of the sum, in squared units of its level; month, holidays and factors share the latter.
     """
 
     half_life: float = Field(default=10.0, gt=0)
@@ -95,7 +97,7 @@ class CalendarRegression(Candidate, frozen=True):
 
 @dataclass(frozen=True)
 class _Design:
-    """Days × columns of zeros and ones: seven weekdays, then the time of the month, then holidays."""
+    """Days × columns: seven weekdays, the time of the month and holidays, zeros and ones all; then factors."""
 
     values: Matrix
     weekdays: int
@@ -111,13 +113,32 @@ class _Design:
         rest = others(panel.holidays, known)
         runs = [(known, BEFORE_FEAST), (known, AFTER_FEAST), (rest, BEFORE_HOLIDAY), (rest, HOLIDAY)]
         holidays = [ds.is_in(sorted(shifted(days, offsets))).to_numpy() for days, offsets in runs]
-        columns = [weekday == number for number in range(1, 8)] + spans + holidays
+        columns = [weekday == number for number in range(1, 8)] + spans + holidays + _factors(ds, panel)
         return cls(np.column_stack(columns).astype(float), 7, len(spans))
 
     def each(self, weekday: float, month: float, holiday: float) -> Matrix:
         """One value per column, by what the column tells."""
         rest = self.values.shape[1] - self.weekdays - self.month
         return np.repeat([weekday, month, holiday], [self.weekdays, self.month, rest])
+
+
+def _factors(ds: pl.Series, panel: Panel) -> list[Matrix]:
+    """One column per factor that moved so far: how far from its mean, in units of its range; zero where nobody told.
+
+    By its range, a rare event weighs like a holiday; by its standard deviation it would be believed at once.
+    """
+    if panel.factors is None:
+        return []
+    newest = panel.factors.sort("known_on").unique(["name", "ds"], keep="last")
+    columns = []
+    for name in newest["name"].unique().sort():
+        told = newest.filter(pl.col("name") == name).select("ds", pl.col("value").cast(pl.Float64))
+        values = ds.to_frame("ds").join(told, on="ds", how="left", maintain_order="left")["value"].to_numpy()
+        past = values[: panel.calendar.height]
+        known = past[~np.isnan(past)]
+        if len(known) >= _LEAST_TOLD and np.ptp(known) > 0:
+            columns.append(np.nan_to_num((values - known.mean()) / np.ptp(known)))
+    return columns
 
 
 def _relative(sold: Matrix) -> Matrix:

@@ -93,11 +93,15 @@ def told_of(scored: pl.DataFrame, *, tenant_id: str, level: str) -> pl.DataFrame
     return own.with_columns(tenant_id=pl.lit(tenant_id), level=pl.lit(level)).select(SCORED)
 
 
-def digest(rows: pl.DataFrame, *, tenant_id: str, release: str) -> str:
-    """Fingerprint of training rows, whatever their order, bound to whose they are and the release they are from."""
+def digest(rows: pl.DataFrame, *more: pl.DataFrame | None, tenant_id: str, release: str) -> str:
+    """Fingerprint of training rows, whatever their order, bound to whose they are and the release they are from.
+
+    more: what else is learnt from, such as a plan or factors.
+    """
     seal = hashlib.blake2b(f"{tenant_id}\n{release}\n".encode(), digest_size=16)
-    ordered = rows.select(sorted(rows.columns))
-    seal.update(ordered.sort(ordered.columns).write_csv().encode())
+    for frame in (rows, *more):
+        ordered = pl.DataFrame() if frame is None else frame.select(sorted(frame.columns))
+        seal.update(ordered.sort(ordered.columns).write_csv().encode())
     return seal.hexdigest()
 
 

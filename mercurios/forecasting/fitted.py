@@ -108,7 +108,7 @@ def _load_pyfunc(path: str) -> _Served:
 
 def _frames(panel: Panel) -> dict[str, pl.DataFrame]:
     frames = {"rows": panel.rows, "calendar": panel.calendar, "holidays": panel.holidays}
-    frames |= {name: frame for name in ("plan", "peers") if (frame := getattr(panel, name)) is not None}
+    frames |= {name: frame for name in ("plan", "peers", "factors") if (frame := getattr(panel, name)) is not None}
     if panel.days is not None:
         frames |= {"days": panel.days.rows, "days-calendar": panel.days.calendar}
     return frames
@@ -132,7 +132,7 @@ def _part(folder: Path, number: int, plain: dict[str, Any]) -> Part:
     days = Panel(kept["days"], kept["days-calendar"], Grain.DAY, closed, holidays) if "days" in kept else None
     closed = tuple(plain["closed_weekdays"])
     panel = Panel(kept["rows"], kept["calendar"], Grain(plain["grain"]), closed, holidays, days)
-    panel = replace(panel, plan=kept.get("plan"), peers=kept.get("peers"))
+    panel = replace(panel, plan=kept.get("plan"), peers=kept.get("peers"), factors=kept.get("factors"))
     return Part(panel, build(**plain["candidate"]), _bands(plain["bands"]))
 
 

@@ -68,6 +68,7 @@ class Panel:
     days: of weeks, the same series by day, from the first Monday to the last Sunday.
     plan: unique_id, ds and one number per thing that is planned ahead (a mailer, a display), past and to come.
     peers: unique_id, parent, ds, y, is_open; every series of the level, these and others, by what each belongs to.
+    factors: ds, name, value, known_on; what was known at the cutoff of the outside world's days, past and to come.
     """
 
     rows: pl.DataFrame
@@ -78,6 +79,7 @@ class Panel:
     days: "Panel | None" = None
     plan: pl.DataFrame | None = None
     peers: pl.DataFrame | None = None
+    factors: pl.DataFrame | None = None
 
     @property
     def last_period(self) -> date:
@@ -101,7 +103,12 @@ class Panel:
         kept = pl.col("ds") <= last
         days = self.days and self.days.before(periods * self.grain.days)
         peers = None if self.peers is None else self.peers.filter(kept)
-        return replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept), days=days, peers=peers)
+        past = replace(self, rows=self.rows.filter(kept), calendar=self.calendar.filter(kept), days=days, peers=peers)
+        return replace(past, factors=_known(self.factors, last + timedelta(days=self.grain.days - 1)))
+
+    def knowing(self, factors: pl.DataFrame | None) -> "Panel":
+        """The same panel with those of the factors that were known at its cutoff."""
+        return replace(self, factors=_known(factors, self.cutoff))
 
     def only(self, keys: tuple[str, ...]) -> "Panel":
         """The same panel with some of its series."""
@@ -111,10 +118,11 @@ class Panel:
     @property
     def by_day(self) -> "Panel":
         """The same series by day; raises ModelError for weeks of which no days are known."""
-        found = self if self.grain is Grain.DAY else self.days
-        if found is None:
+        if self.grain is Grain.DAY:
+            return self
+        if self.days is None:
             raise ModelError("these weeks were made without their days; make them with split_series")
-        return found
+        return replace(self.days, factors=self.factors)
 
     def opens(self, ds: pl.Series) -> pl.Series:
         """Whether the tenant is expected to open on these days, as far as its past tells.
@@ -257,6 +265,10 @@ def _periods(sales: pl.DataFrame, calendar: pl.DataFrame, grain: Grain, closed: 
         .with_columns(pl.col("y").forward_fill().over("unique_id"))
         .select("unique_id", "ds", "y", "is_open", "sold")
     )
+
+
+def _known(factors: pl.DataFrame | None, cutoff: date) -> pl.DataFrame | None:
+    return None if factors is None else factors.filter(pl.col("known_on") <= cutoff)
 
 
 def _is_christmas() -> pl.Expr:

@@ -1,9 +1,10 @@
-"""What is planned: promotions as forecasts read them, known in advance.
+"""What forecasts may know beside sales: promotions, planned ahead, and external factors, each known from a day on.
 
     plan = category_plan(session)      # unique_id, ds, display, mailer; None where nobody plans anything
+    external_factors(session)          # ds, name, value, known_on; None where nobody tells any
 
-One column a kind: the share of the category that takes part. Where discounts are told, a second one with the share
-times the discount, which is how much the category's prices come down by it.
+Of the plan, one column a kind: the share of the category that takes part. Where discounts are told, a second one with
+the share times the discount, which is how much the category's prices come down by it.
 """
 
 import polars as pl
@@ -11,6 +12,7 @@ import polars as pl
 from mercurios.serving import Session
 
 _PROMOTIONS = "select category as unique_id, week_start as ds, kind, share, discount from marts.mart_promotion_weeks"
+_FACTORS = "select day as ds, factor as name, value, known_on from marts.mart_external_factors order by all"
 _KEY = ["unique_id", "ds"]
 
 
@@ -31,6 +33,14 @@ def promoted_shares(session: Session) -> pl.DataFrame | None:
         return None
     found = pl.DataFrame(session.query(_PROMOTIONS))
     return None if found.is_empty() else _wide(found)
+
+
+def external_factors(session: Session) -> pl.DataFrame | None:
+    """External factors of the release by day, past and to come, as `Panel.knowing` wants them."""
+    if not session.holds("mart_external_factors"):  # a release from before there were any
+        return None
+    found = pl.DataFrame(session.query(_FACTORS))
+    return None if found.is_empty() else found
 
 
 def _wide(rows: pl.DataFrame) -> pl.DataFrame:

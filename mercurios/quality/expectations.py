@@ -231,6 +231,14 @@ _OF_ENTITY: Mapping[str, tuple[Expectation, ...]] = {
         refers("branch_number", "branch"),
         refers("category_number", "category"),
     ),
+    "factor": (
+        dated("known_on"),
+        expect(
+            "value_is_plausible",
+            f"Values lie between -{MOST:,.0f} and {MOST:,.0f}.",
+            col("value").is_between(-MOST, MOST),
+        ),
+    ),
     "currency": (expect("course_is_positive", "A rate of exchange is above 0.", col("course") > 0),),
 }
 

@@ -380,9 +380,15 @@ PROMOTION = replace(
     may_lack=frozenset({"articleNumber", "categoryNumber", "branchNumber"}),
     is_optional=True,
 )
+# Ours too, of files alone: what the outside world was like or will be, such as school breaks and weather.
+FACTOR = replace(
+    contract("factor", "factor day knownOn", text="factor", number="value", timestamp="day knownOn?"),
+    may_lack=frozenset({"knownOn"}),
+    is_optional=True,
+)
 
 _MASTERS = (COUNTRY, CURRENCY, SEASON, SIZE, LABEL, BRANCH, CATEGORY, SUPPLIER, STAFF, ARTICLE, CUSTOMER, ARTICLESIZE)
-_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT, PROMOTION)
+_EVENTS = (ORDER, INVENTORY, SALE, VOUCHER, CREDIT, INVOICE, PAYMENT, PROMOTION, FACTOR)
 CONTRACTS: Mapping[str, Contract] = MappingProxyType({each.entity: each for each in (*_MASTERS, *_EVENTS)})
 """All entities that are read, by name, masters before what refers to them."""
 

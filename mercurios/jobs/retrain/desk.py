@@ -3,7 +3,7 @@
 import io
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from mercurios.errors import ModelError
 from mercurios.forecasting.evidence import TrainingData, digest
+from mercurios.forecasting.series import Panel
 from mercurios.jobs.expire import RELEASE
-from mercurios.jobs.planned import category_plan
+from mercurios.jobs.planned import category_plan, external_factors
 from mercurios.jobs.retrain.promotion import Verdict
 from mercurios.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, Run, SavedModel
 from mercurios.serving import Session
@@ -118,6 +119,11 @@ class Desk:
         """See `planned.category_plan`."""
         return category_plan(self.session)
 
+    @cached_property
+    def factors(self) -> pl.DataFrame | None:
+        """See `planned.external_factors`."""
+        return external_factors(self.session)
+
     def shaped(self, table: str, rows: pl.DataFrame) -> pa.Table:
         """Rows with the tenant, in the columns and types of a published table."""
         schema = TABLES[table].schema
@@ -155,10 +161,12 @@ class Desk:
             tags = {CANDIDATE: plain(entry.candidate), **entry.tags, **self._tags()}
             return run.register(SavedModel(files, entry.loader), tags=tags, place=place)
 
-    def training_data(self, rows: pl.DataFrame) -> TrainingData:
-        """Rows of this tenant and release, as they are named when models are compared."""
+    def training_data(self, panels: Sequence[Panel]) -> TrainingData:
+        """Series of this tenant and release and what all of them know, as they are named when models are compared."""
         tenant_id, release = self.session.tenant_id, self.session.release
-        return TrainingData(tenant_id, release.id, release.as_of, digest(rows, tenant_id=tenant_id, release=release.id))
+        rows, known = pl.concat([panel.rows for panel in panels]), panels[0]
+        told = digest(rows, known.plan, known.factors, tenant_id=tenant_id, release=release.id)
+        return TrainingData(tenant_id, release.id, release.as_of, told)
 
     def _tags(self) -> dict[str, str]:
         return {RELEASE: self.session.release.id, "as_of": self.as_of.isoformat()}

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -41,8 +42,8 @@ class Trial:
 
     @property
     def data(self) -> TrainingData:
-        """The rows every contender has to learn from."""
-        return self.desk.training_data(pl.concat([self.split.modelled.rows, self.split.tail.rows]))
+        """What every contender has to learn from."""
+        return self.desk.training_data([self.split.modelled, self.split.tail])
 
     def made_by(self, name: str) -> Made:
         """The level forecast by one contender, its tail by the tail's method."""
@@ -115,7 +116,7 @@ class Trial:
             self.scored(name),
             baseline=self.scored(self.spec.baseline),
             asked=(self.data,),
-            used=(self.desk.training_data(pl.concat([part.panel.rows for part in again.parts])),),
+            used=(self.desk.training_data([part.panel for part in again.parts]),),
             judged_at=self.desk.as_of,
             leak=self._leak(candidate),
             reproduced=difference(made.forecast, again.forecast(self.spec.horizon), step=CENT),
@@ -132,12 +133,16 @@ class Trial:
     def _leak(self, candidate: Candidate) -> float:
         horizon = self.spec.horizon
 
-        def forecaster(sales: pl.DataFrame) -> pl.DataFrame:
-            panel = split_sales(sales, self.level, self.spec, self.desk).modelled
+        def forecast(sales: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
+            panel = split_sales(sales, self.level, self.spec, self.desk).modelled.knowing(factors)
             return candidate.roll([panel.before(horizon)], horizon)[0]
 
-        cutoff = self.split.modelled.before(horizon).cutoff
-        return leak(forecaster, self.sales, cutoff=cutoff, time="sold_on", known=("key",))
+        cutoff, told = self.split.modelled.before(horizon).cutoff, self.desk.factors
+        of_sales = leak(partial(forecast, factors=told), self.sales, cutoff=cutoff, time="sold_on", known=("key",))
+        if told is None:
+            return of_sales
+        of_factors = leak(partial(forecast, self.sales), told, cutoff=cutoff, time="known_on", known=("ds", "name"))
+        return max(of_sales, of_factors)
 
     def _withdrawn(self, candidate: Candidate, name: str) -> str:
         method = plain(describe(candidate))
@@ -151,9 +156,8 @@ class Trial:
 
 
 def split_sales(sales: pl.DataFrame, level: str, spec: LevelSpec, desk: Desk) -> Split:
-    """The series of a level; those of categories by week know what is planned."""
+    """The series of a level, with external factors; those of categories by week know what is planned."""
     split = split_series(sales, spec.rules, until=desk.until, holidays=desk.holidays)
-    if level != "category" or spec.grain is not Grain.WEEK:
-        return split
-    modelled, tail = (replace(panel, plan=desk.category_plan) for panel in (split.modelled, split.tail))
+    plan = desk.category_plan if level == "category" and spec.grain is Grain.WEEK else None
+    modelled, tail = (replace(panel, plan=plan).knowing(desk.factors) for panel in (split.modelled, split.tail))
     return replace(split, modelled=modelled, tail=tail)
