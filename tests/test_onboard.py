@@ -220,8 +220,9 @@ def test_findings_count_one_tenants_rows_and_read_none_of_them(monkeypatch: pyte
         rows = warehouse.rows
         monkeypatch.setattr(warehouse, "rows", lambda table, name: (read.append(table.name), rows(table, name))[1])
         found = {name: findings(warehouse, name, AS_OF).rows for name in ("north", "south")}
-    assert found["north"] == {"branch": 2, "category": 4, "article": 3, "customer": 3, "sale": 6, "promotion": 4}
-    assert found["south"] == {"branch": 1, "category": 1, "article": 1, "sale": 1, "promotion": 1}
+    of_north = {"branch": 2, "category": 4, "article": 3, "customer": 3, "sale": 6, "promotion": 4, "factor": 4}
+    assert found["north"] == of_north
+    assert found["south"] == {"branch": 1, "category": 1, "article": 1, "sale": 1, "promotion": 1, "factor": 1}
     assert not [name for name in read if name.startswith("raw.")]
 
 
