@@ -49,14 +49,16 @@ LONG = (
     ),
 )
 """What takes longest is begun first, so that all workers end at about the same time."""
-GROUPS = {"test_flows": "world", "test_notebooks": "world"}
+GROUPS = {"test_flows": "world", "test_notebooks": "world", "test_browser": "world"}
 """Files whose tests run on one worker together, for what they share takes minutes to make."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=200, help="how often test_ingest_kills kills a run")
+    parser.addoption("--home", help="a home that test_browser looks at, e.g. that of `mercurios demo`")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell xdist what runs on one worker, and in which order."""
 

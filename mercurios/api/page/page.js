@@ -148,12 +148,20 @@ async function showOrders() {
   return [make("p", {}, words().ordersSaid(count(found.matches), money(found.orderValue))), table(heads, rows, [3, 4, 5])];
 }
 
+async function sqlOf(query) {
+  try {
+    const { metrics } = await ask("computed", query);
+    return make("pre", { tabindex: "0", "aria-label": "SQL" }, metrics.sql);
+  } catch (error) { return problem(error); }
+}
+
 async function showAnswer(question) {
   await fill("answer", async () => {
     const { ask: answer } = await ask("ask", { question, locale: state.locale });
     const how = make("details", {}, make("summary", {}, words().how),
       make("p", {}, `${words().sources}: ${answer.sources.join("; ") || "–"}`),
       make("pre", { tabindex: "0" }, JSON.stringify(answer.query, null, 2)), make("p", { class: "note" }, words().stand(answer.release)));
+    if (state.shop.role !== "VIEWER") how.addEventListener("toggle", async () => how.append(await sqlOf(answer.query)), { once: true });
     const said = make("p", { class: "said" }, answer.text);
     if (!answer.columns) return [said, answer.query ? how : null].filter(Boolean);
     return [said, ...pictured(answer.chart, answer.text, rowsOf(answer)), how];
