@@ -107,6 +107,7 @@ def test_budgets_that_do_not_fit_are_told() -> None:
             "RSA key of 2048 bits",
         ),
     ],
+    ids=("private", "no key", "short", "elliptic"),
 )
 def test_what_is_no_public_key_is_refused_and_not_shown(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "loader.pub").write_bytes(content)
