@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import tracemalloc
@@ -628,6 +629,7 @@ def test_rows_of_another_width_are_quarantined_and_tell_where_they_are(tmp_path:
         ("sale.csv", "id;sale_price;Sale Price\n1;2;3\n", "more than one column salePrice"),
         ("sale.csv", "name;street\nx;y\n", r"no column of sale; expected such as id, .*; name the columns"),
     ],
+    ids=itertools.count(),
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, body: bytes | str, message: str) -> None:
     put(tmp_path, name, body)
