@@ -24,8 +24,9 @@ check: $(VENV)/test  ## style, types and tests
 up: $(VENV)/run  ## start Prefect (server, deployments, worker), MLflow and the API on loopback until Ctrl-C
 	@exec $(BIN)/mercurios up
 
-soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults; then look for new cases that break a law
+soak: $(VENV)/test  ## kill the ingest process 1,000 times under faults; try 10,000 ways to another merchant's rows; look for new cases that break a law
 	$(BIN)/python -m pytest tests/test_ingest_kills.py -n 2 --kills 1000 --timeout 7200
+	$(BIN)/python -m pytest tests/test_isolation.py --attempts 10000
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile default -n 2 --dist loadgroup
 
 bench-ingest: $(VENV)/test .venv-dlt/installed  ## rows per second and memory beside dlt, and a new day on 1x and 10x history

@@ -8,7 +8,7 @@ import asyncio
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -274,17 +274,19 @@ def make_world(  # noqa: PLR0913 - parts of a world
     semantics: SemanticLayer | None = None,
     provider: Provider | None = None,
     limits: RateLimits | None = None,
+    ask: Callable[[Session, str, str | None], Answer] | None = None,
     **options: int,
 ) -> ApiWorld:
     """A lake with both merchants in `folder` and the application on top, not yet listening.
 
     semantics: real metric definitions instead of the toy. provider: whose tokens are taken instead of our own.
+    ask: what answers questions instead of `toy_ask`.
     """
     lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
     if not is_empty:
         fill(lake, leave_out=leave_out)
     sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
-    backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
+    backend = Backend(sessions, lambda _: semantics or toy, ask or toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
     audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
     access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)
     app = make_app(backend, access, **options)

@@ -55,6 +55,7 @@ GROUPS = {"test_flows": "world", "test_notebooks": "world", "test_browser": "wor
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=200, help="how often test_ingest_kills kills a run")
+    parser.addoption("--attempts", type=int, default=1_000, help="how often test_isolation tries to see another's rows")
     parser.addoption("--home", help="a home that test_browser looks at, e.g. that of `mercurios demo`")
 
 

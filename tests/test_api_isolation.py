@@ -13,6 +13,7 @@ from mercurios.config import ROOT
 from mercurios.metrics import SemanticLayer
 from mercurios.transformation import run_dbt, semantic_manifest, target_for
 from tests.api_world import MARKS, OTHER, ApiWorld, listening, make_world, rows_of
+from tests.isolation import FIELDS, document, keys_of, leaks, strings_in, used
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +28,6 @@ def semantics(tmp_path_factory: pytest.TempPathFactory) -> SemanticLayer:
 def api(tmp_path_factory: pytest.TempPathFactory, semantics: SemanticLayer) -> Iterator[ApiWorld]:
     with listening(make_world(tmp_path_factory.mktemp("isolation"), semantics=semantics)) as running:
         yield running
-
-
-def keys_of(tenant: str) -> list[str]:
-    """What a spy knows of the other merchant: names and numbers, whole and mistyped, and SQL to get out with."""
-    word, mark = MARKS[tenant]
-    numbers = [str(mark * factor + 1) for factor in (100, 1_000, 100_000)]
-    whole = [f"{word} bakery", f"{word} grocery", f"{word} mill", *numbers, str(mark * 10_000 + 1), tenant]
-    return whole + [name[:-1] for name in whole] + ["", "%", "' or '1'='1", "x') or true --", f"tenant_id = '{tenant}'"]
 
 
 KEYS = st.sampled_from([*keys_of("north"), *keys_of("south")])
@@ -80,37 +73,6 @@ VARIABLES = st.fixed_dictionaries(
         "kind": KEYS | st.none(),
     }
 )
-FIELDS = {
-    "names: [String!]!, groupBy: [String!], grain: Grain, from: Date, where: [Filter!]": (
-        "metrics(names: $names, groupBy: $groupBy, grain: $grain, from: $from, where: $where)"
-        " { columns rows release sql }"
-    ),
-    "level: ForecastLevel!, key: String!, horizon: Int": (
-        "forecast(level: $level, key: $key, horizon: $horizon)"
-        " { points { date mean lo80 hi80 lo95 hi95 } model cutoff }"
-    ),
-    "customer: String!, limit: Int": (
-        "recommendations(customer: $customer, limit: $limit) { article label score reason }"
-    ),
-    "branch: String, article: String, limit: Int, after: Int": (
-        "reorderProposals(branch: $branch, article: $article, onlyOrders: false, limit: $limit, after: $after)"
-        " { proposals { item rank article label branch category supplierNumber supplier orderQuantity orderValue"
-        " reasonText onHand reorderPoint } matches orderValue budget next }"
-    ),
-    "supplier: String!, limit: Int": (
-        "reorderProposals(supplier: $supplier, limit: $limit) { proposals { item supplier orderValue } orderValue }"
-    ),
-    "supplier: String!, days: Int!": (
-        "supplierDelay(supplier: $supplier, days: $days)"
-        " { supplierNumber supplier items onTime { orderQuantity orderValue } late { lostMargin } }"
-    ),
-    "key: String!, week: Date!, discount: Float!, kind: String": (
-        "promotionScenario(category: $key, week: $week, discount: $discount, kind: $kind)"
-        " { category forecast currency difference { mean } }"
-    ),
-    "question: String!": "ask(question: $question) { status text columns rows query sources release }",
-    "": "tenant { id name currency timeZone locale release { id at asOf tables { name rows } } }",
-}
 
 
 @pytest.mark.parametrize("tenant", ["north", "south"])
@@ -118,29 +80,11 @@ FIELDS = {
 @given(field=st.sampled_from(list(FIELDS)), variables=VARIABLES)
 @example(field="", variables={})
 def test_no_field_shows_a_row_of_the_other(api: ApiWorld, tenant: str, field: str, variables: dict[str, Any]) -> None:
-    used = {name: variables[name] for name in re.findall(r"(\w+):", field)}
-    header = "query(" + ", ".join(f"${part}" for part in field.split(", ")) + ")" if field else "query"
-    answer = api.post({"query": f"{header} {{ {FIELDS[field]} }}", "variables": used}, tenant=tenant)
+    written = used(field, variables)
+    answer = api.post({"query": document(field), "variables": written}, tenant=tenant)
     assert answer.status_code == 200
     assert "INTERNAL_ERROR" not in answer.text
-    assert not leaks(answer.text, OTHER[tenant], given=list(strings_in(used)))
-
-
-def leaks(text: str, tenant: str, *, given: list[str]) -> list[str]:
-    """What the text holds of the tenant beyond what the asker wrote himself."""
-    for name in given:
-        text = text.replace(f"'{name}'", "")  # as an error repeats it, and as SQL quotes it
-    word, mark = MARKS[tenant]
-    return re.findall(rf"{word}[^\"]*|(?<![\d.]){mark}\d\d+", text)
-
-
-def strings_in(value: object) -> Iterator[str]:
-    """Every string and number an asker wrote."""
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from strings_in(part)
-    elif value is not None:
-        yield str(value)
+    assert not leaks(answer.text, OTHER[tenant], given=list(strings_in(written)))
 
 
 @pytest.mark.parametrize("tenant", ["north", "south"])
@@ -158,8 +102,8 @@ def test_the_search_for_leaks_would_find_one(api: ApiWorld, tenant: str) -> None
         f'{{ supplierDelay(supplier: "{MARKS[tenant][0]} mill", days: 14) {{ supplier supplierNumber }} }}',
         '{ ask(question: "revenue") { text } }',
     ]
-    for document in documents:
-        assert leaks(api.post({"query": document}, tenant=tenant).text, tenant, given=[]), document
+    for query in documents:
+        assert leaks(api.post({"query": query}, tenant=tenant).text, tenant, given=[]), query
 
 
 @pytest.mark.parametrize("tenant", ["north", "south"])
