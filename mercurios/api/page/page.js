@@ -74,9 +74,11 @@ function pictured(spec, title, rows) {
 async function fill(id, work) {
   const place = $(id);
   place.setAttribute("aria-busy", "true");
-  place.replaceChildren(make("p", { class: "waiting" }, words().loading));
+  const notice = make("p", { class: "waiting" }, words().loading);
+  place.replaceChildren(notice);
   let parts;
   try { parts = await work(); } catch (error) { parts = [problem(error)]; }
+  if (!notice.isConnected) return; // asked again meanwhile: the later answer counts
   place.replaceChildren(...parts);
   for (const part of parts.filter((one) => waiting.has(one))) {
     await window.draw(part, waiting.get(part));
@@ -127,6 +129,7 @@ async function showFigures(span, sales) {
   if (state.shop.role === "VIEWER") return;
   const { locale: _, grain: __, ...days } = span;
   const margin = await ask("margin", days);
+  if (!own[0].isConnected) return; // asked again meanwhile
   $("figures").append(...[["gross_margin", part], ["gross_profit", money]].map(([name, show], place) => figure(name, margin.now.rows[0]?.[place], margin.before.rows[0]?.[place], show)));
 }
 
