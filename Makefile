@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-drift bench-forecast bench-retrieval docs lock clean
+.PHONY: help demo test check soak up notebook bench-ingest bench-warehouse bench-drift bench-forecast bench-retrieval bench-api docs lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ bench-forecast: $(VENV)/test  ## accuracy beside the field on six levels, the M3
 
 bench-retrieval: $(VENV)/test  ## labelled questions and phrases, German and English, against the planner and the index
 	$(BIN)/python -m benchmarks.retrieval
+
+bench-api: $(VENV)/test  ## a hundred requests a second over twenty merchants, and the same resolvers behind Strawberry
+	$(BIN)/python -m benchmarks.api
 
 notebook: $(VENV)/run  ## open JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
