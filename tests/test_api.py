@@ -26,8 +26,9 @@ from structlog.testing import capture_logs
 from mercurios.api.access import ROLES
 from mercurios.api.access.tokens import AUDIENCE, ISSUER, issue, verify
 from mercurios.api.documents import DocumentLimits, Documents, InvalidDocument
+from mercurios.api.processes import listen
 from mercurios.api.resolvers import load_schema
-from mercurios.api.server import listen, serve
+from mercurios.api.server import serve
 from mercurios.errors import BadRequest, ConfigError, Unauthenticated
 from mercurios.metrics import CompiledQuery, MetricQuery
 from tests.api_world import SECRET, ApiWorld, fill, listening, make_world
@@ -864,7 +865,7 @@ def test_a_signal_ends_the_server_after_its_last_answer(
 
     answers: list[Future[dict[str, Any]]] = []
     with ThreadPoolExecutor(1) as thread:
-        serve(api.app, 0, announce=announce)
+        serve(api.app, listen(0, "127.0.0.1"), announce=announce)
         assert answers[0].result()["metrics"]["rows"] == [[88088388.45]]
     assert announced == [(api.url, 1)], "announced once, after it had warmed up"
     with pytest.raises(httpx.ConnectError):
