@@ -1,7 +1,7 @@
 """Kept answers: what may share one, what never does, one execution for many, warmed, and a Redis in trouble."""
 
-import asyncio
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -387,39 +387,37 @@ def test_a_redis_that_is_killed_costs_no_answer(tmp_path: Path) -> None:
 @contextmanager
 def delaying(port: int, seconds: float) -> Iterator[int]:
     """A TCP proxy that holds back every answer for so long."""
-    loop, ready, stopping = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    ports: list[int] = []
+    is_over, ends = threading.Event(), []
 
-    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, wait: float) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(65_536):
-                await asyncio.sleep(wait)
-                sink.write(data)
-                await sink.drain()
-        sink.close()
+    def copy(source: socket.socket, sink: socket.socket, wait: float) -> None:
+        with suppress(OSError):
+            while (data := source.recv(65_536)) and not is_over.wait(wait):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, far_writer, 0), copy(far_reader, writer, seconds))
+    def accept(threads: ThreadPoolExecutor) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", port))
+                ends.extend((near, far))
+                threads.submit(copy, near, far, 0.0)
+                threads.submit(copy, far, near, seconds)
 
-    async def run() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stopping.wait()
-        server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
-    thread.start()
-    ready.wait()
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join()
-        loop.close()
+    with ThreadPoolExecutor(40) as threads, socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = threads.submit(accept, threads)
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            is_over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.result()
+            for end in ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+    for end in ends:
+        end.close()
 
 
 @pytest.mark.parametrize("seconds", [0.03, 5.0])

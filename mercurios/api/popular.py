@@ -67,8 +67,9 @@ class Popular:
         with self._lock:
             counted, self._counts = self._counts, defaultdict(Counter)
         for tenant, counts in counted.items():
-            before = {asked: _FADING * number for asked, number in self._kept(tenant)}
-            together = {asked: before.get(asked, 0.0) + counts[asked] for asked in before.keys() | counts.keys()}
+            together = {asked: _FADING * number for asked, number in self._kept(tenant)}
+            for asked, number in counts.items():
+                together[asked] = together.get(asked, 0.0) + number
             top = sorted(together.items(), key=lambda one: -one[1])[:_KEPT]
             rows = [(role, body.decode(), number) for (role, body), number in top]
             self._cache.set(self._key(tenant), orjson.dumps(rows), ttl_seconds=_KEPT_SECONDS)
