@@ -651,7 +651,7 @@ def test_a_document_is_parsed_once(api: ApiWorld) -> None:
         hit, miss = (now.get(f'mercurios_api_documents_total{{result="{r}"}}', 0.0) for r in ("hit", "miss"))
         return hit, miss
 
-    document = "{ tenant { id } } # parsed once"
+    document = '{ recommendations(customer: "88001") { score } } # an answer that is not kept'
     hits, misses = looks()
     for _ in range(5):
         api.ask(document)
@@ -738,9 +738,9 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(api.app.service._graphql, "answer", fail)
+    monkeypatch.setattr(api.app.service._graphql, "read", fail)
     with capture_logs() as logs:
-        answer = api.post({"query": "{ tenant { id } }"})
+        answer = api.post({"query": "{ tenant { id } } # never asked before"})
     assert answer.status_code == 500
     assert answer.json()["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
     assert "secret-detail" not in str(logs) + answer.text
