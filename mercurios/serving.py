@@ -42,6 +42,7 @@ class Tables:
         self._grown = grown
         self._reading = {table.name: threading.Lock() for table in reader.release.tables}
         self._held: set[str] = set()
+        self._counts: dict[str, int] = {}
         self.size_bytes = 0
 
     @property
@@ -58,8 +59,10 @@ class Tables:
                         self._read(name)
 
     def count(self, name: str) -> int:
-        """The tenant's rows in the lake, from metadata where it has them."""
-        return self._reader.count(name)
+        """The tenant's rows in the lake, from metadata where it has them; looked up once."""
+        if name not in self._counts:
+            self._counts[name] = self._reader.count(name)
+        return self._counts[name]
 
     def _read(self, name: str) -> None:
         with self._connection.cursor() as cursor:

@@ -221,6 +221,14 @@ def test_a_tenant_that_was_removed_is_not_served_from_the_release_before(lake: L
         sessions.get("north")
 
 
+def test_a_file_that_holds_rows_of_somebody_else_is_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = customers(north=[1], south=[8]).to_batches()
+    session = open_session(lake.reader("north", lake.require_current()))
+    monkeypatch.setattr("mercurios.lake.reading._batches", lambda _: iter(both))
+    with pytest.raises(LakeError, match="a file of dim_customers holds rows of another tenant"):
+        numbers(session)
+
+
 def test_a_session_spills_nothing_to_disk_and_takes_one_thread(lake: Lake) -> None:
     session = Sessions(lake).get("north")
     sql = "select current_setting('threads') as threads, current_setting('temp_directory') as folder"
