@@ -213,6 +213,8 @@ class Sessions:
         try:
             session = self._opened(tenant_id, release, held)
         except NoRelease:
+            with self._lock:
+                self._open.pop(tenant_id, None)
             raise
         except LakeError as error:
             if held is None:

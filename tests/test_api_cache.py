@@ -1,6 +1,7 @@
 """Kept answers: what may share one, what never does, one execution for many, warmed, and a Redis in trouble."""
 
 import itertools
+import re
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ from mercurios.api.resolvers import load_schema
 from mercurios.api.responses import KINDS, Question, Responses, question_of
 from mercurios.api.telemetry import Telemetry
 from mercurios.cache import MemoryCache, open_cache
-from mercurios.config import Settings
+from mercurios.config import ROOT, Settings
 from mercurios.lake import Release
 from mercurios.wiring import warm_answers
 from tests.api_world import AS_OF, MARKS, SECRET, ApiWorld, frame, listening, make_world
@@ -121,6 +122,15 @@ def test_the_shortest_time_of_all_fields_counts_and_questions_in_words_are_not_c
     assert not words.is_named
     assert asked("{ tenant { id } }").is_named
     assert set(KINDS) <= set(SCHEMA.query_type.fields if SCHEMA.query_type else ())
+
+
+def test_the_documentation_tells_how_long_answers_are_kept() -> None:
+    lines = (ROOT / "docs" / "serving.md").read_text().splitlines()
+    rows = [found.groups() for line in lines if (found := re.match(r"\| (`.*`) \| (\d+) (hour|minute)", line))]
+    told: dict[str, float] = {}
+    for fields, times, unit in rows:
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", fields), int(times) * (3_600.0 if unit == "hour" else 60.0))
+    assert told == {name: kind.seconds for name, kind in KINDS.items()}
 
 
 # Who shares an answer

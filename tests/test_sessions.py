@@ -219,6 +219,7 @@ def test_a_tenant_that_was_removed_is_not_served_from_the_release_before(lake: L
     lake.publish({"dim_tenants": tenants("south"), "dim_customers": customers(south=[9])}, as_of=AS_OF)
     with pytest.raises(NoRelease, match="holds nothing of tenant 'north'"):
         sessions.get("north")
+    assert len(sessions) == 0
 
 
 def test_a_file_that_holds_rows_of_somebody_else_is_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
