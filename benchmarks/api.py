@@ -4,8 +4,8 @@
 
 Twenty merchants, each with all rows of one of the demonstration's. A hundred requests a second, four of five of them
 what a page asks again and again, the fifth asked for the first time; credentials, roles, rate limits and the audit log
-as they always are. Times are those of the client, from when a request was due. Then the same mix as fast as eight connections
-get it answered, here and behind Strawberry on uvicorn, by turns. All of it shares the cores of one machine.
+as they always are. Times are those of the client, from when a request was due. Then the same mix as fast as eight
+connections get it answered, here and behind Strawberry on uvicorn, by turns. All of it shares the cores of one machine.
 """
 
 import argparse

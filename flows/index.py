@@ -25,6 +25,8 @@ def index_tenant(tenant_id: str, as_of: datetime) -> IndexReport:
 
 @flow(name="index")
 def index(tenants: list[str] | None = None, as_of: datetime | None = None) -> list[IndexReport]:
-    """Index `tenants` (all when none are named)."""
+    """Index `tenants` (all when none are named); then answer ahead what is asked most."""
     moment = as_of or datetime.now(UTC)
-    return [index_tenant(tenant_id, moment) for tenant_id in tenants or wiring.tenant_ids()]
+    reports = [index_tenant(tenant_id, moment) for tenant_id in tenants or wiring.tenant_ids()]
+    wiring.warm_answers()
+    return reports

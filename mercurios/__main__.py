@@ -232,13 +232,18 @@ def status(
 
 
 @app.command()
-def serve(port: Port = 8080) -> None:
+def serve(
+    port: Port = 8080,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer, each on one core.")] = 1,
+) -> None:
     """Serve the GraphQL API on loopback."""
     from mercurios import logs
     from mercurios.wiring import serve_api
 
     logs.to_stderr("info", as_json=True)
-    serve_api(port, lambda url: print(f"Dashboard at {url}/, GraphQL at {url}/graphql; Ctrl-C ends it", flush=True))
+    serve_api(
+        port, processes, lambda url: print(f"Dashboard at {url}/, GraphQL at {url}/graphql; Ctrl-C ends it", flush=True)
+    )
 
 
 @app.command()

@@ -1,12 +1,12 @@
 """The cache: bytes under a key for some seconds, never the only copy of anything.
 
     cache = open_cache("memory:")
-    cache.set("north/r000001/revenue", b"[]", ttl_seconds=60)
-    cache.get("north/r000001/revenue")
+    cache.set("5b1c…", b"[]", ttl_seconds=60)
+    cache.peek("5b1c…")
 
-`memory:` keeps values in this process, `redis://HOST:PORT/DB` (or `rediss://`) shares them between processes. A cache
-that is dead, slow or full answers "not here": it may cost time, it never raises. Keys carry tenant and release, so a
-value cannot be stale and nothing needs to be invalidated.
+`memory:` keeps values in this process; `redis://HOST:PORT/DB` (or `rediss://`) shares them between processes as well. A
+cache that is dead, slow or full answers "not here": it may cost time, it never raises. Keys carry tenant and release,
+so a value cannot be stale and nothing needs to be invalidated.
 """
 
 import threading
@@ -32,6 +32,9 @@ ENTRY_OVERHEAD_BYTES = 200
 class Cache(Protocol):
     """What the rest of Mercurios knows of a cache; safe to use from many threads."""
 
+    def peek(self, key: str) -> bytes | None:
+        """The value if this process holds it; never waits, so an event loop may ask."""
+
     def get(self, key: str) -> bytes | None:
         """The value, or None when it is not there, has expired or cannot be had now."""
 
@@ -48,7 +51,7 @@ def open_cache(url: str) -> Cache:
     if scheme == "memory":
         return MemoryCache()
     if scheme in {"redis", "rediss"}:
-        return RedisCache(url)
+        return SharedCache(MemoryCache(), RedisCache(url))
     raise ConfigError(f"cache scheme {scheme!r}: expected memory: or redis://HOST:PORT/DB; set MERCURIOS_CACHE")
 
 
@@ -69,6 +72,10 @@ class MemoryCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def peek(self, key: str) -> bytes | None:
+        """As `get`: everything is in this process."""
+        return self.get(key)
 
     def get(self, key: str) -> bytes | None:
         """The value, or None when it is not there or has expired."""
@@ -114,7 +121,7 @@ def _cost(key: str, value: bytes) -> int:
 class Patience:
     """How long Redis may take: for one answer, and how long it is left alone after it failed."""
 
-    timeout_seconds: float = 0.2
+    timeout_seconds: float = 0.1
     pause_seconds: float = 5.0
 
 
@@ -192,6 +199,36 @@ class RedisCache:
                 return
             self._broken = False
         _LOG.info("cache.available", place=self._place)
+
+
+class SharedCache:
+    """Redis, and before it the memory of this process: what was found in Redis stays in memory for a minute."""
+
+    def __init__(self, near: MemoryCache, far: RedisCache, *, near_seconds: float = 60.0) -> None:
+        self._near = near
+        self._far = far
+        self._near_seconds = near_seconds
+
+    def peek(self, key: str) -> bytes | None:
+        """The value if it is in memory."""
+        return self._near.get(key)
+
+    def get(self, key: str) -> bytes | None:
+        """The value from memory or from Redis; None when it is in neither, or Redis does not answer."""
+        value = self._near.get(key)
+        if value is None and (value := self._far.get(key)) is not None:
+            self._near.set(key, value, ttl_seconds=self._near_seconds)
+        return value
+
+    def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
+        """Keep a value in both."""
+        self._near.set(key, value, ttl_seconds=ttl_seconds)
+        self._far.set(key, value, ttl_seconds=ttl_seconds)
+
+    def close(self) -> None:
+        """Close both."""
+        self._near.close()
+        self._far.close()
 
 
 def _connect(url: str, timeout_seconds: float) -> "Redis":

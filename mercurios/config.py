@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         default="", repr=False, description="MLflow tracking and registry, sqlite:///PATH or http(s)://HOST"
     )
     cache: str = Field(default="memory:", repr=False, description="memory: or redis://HOST:PORT/DB")
+    session_bytes: int = Field(
+        default=4_000_000_000,
+        ge=1,
+        description="memory the API keeps merchants' rows in, of all its processes together",
+    )
     llm: str = Field(default="none:", repr=False, description="none: or the base URL of an OpenAI-compatible server")
     llm_model: str = Field(default="", description="model name to ask for at the LLM server")
     llm_key: SecretStr = Field(default=SecretStr(""), description="key for the LLM server")
@@ -99,6 +104,11 @@ class Settings(BaseSettings):
 def keep_prefect_at_home(settings: Settings) -> None:
     """Keep Prefect's own state under home, unless PREFECT_HOME says where; to be called before Prefect is imported."""
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+
+
+def count_together(folder: Path) -> None:
+    """Have the processes that are forked from this one count in one folder; before prometheus_client is imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def child_environment(**extra: str) -> dict[str, str]:

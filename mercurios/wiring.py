@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mercurios.config import ROOT, Settings
+from mercurios.config import ROOT, Settings, count_together
 from mercurios.errors import ConfigError
 from mercurios.tenancy import FilesSource, Tenant, TenantDirectory
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mercurios.answers import Answer
     from mercurios.api.access import Access
     from mercurios.api.access.keys import ApiKeys
+    from mercurios.api.backend import Backend
+    from mercurios.api.popular import Warmed
     from mercurios.forecasting.engine import Workers
     from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.status import Status
@@ -276,22 +278,66 @@ def status(settings: Settings | None = None) -> "Status":
         return collect(tenant_ids(settings), warehouse, open_lake(settings), open_registry(settings))
 
 
-def serve_api(port: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
+def serve_api(port: int, processes: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
     """Serve the API on loopback until SIGINT or SIGTERM."""
+    chosen = settings or Settings()
+    if processes > 1:
+        _serve_together(port, processes, announce, chosen)
+        return
+    from mercurios.api.processes import listen
+    from mercurios.api.server import make_app, serve
+
+    listener = listen(port, "127.0.0.1")
+    serve(make_app(_backend(chosen), open_access(chosen)), listener, announce=announce)
+
+
+def _serve_together(port: int, processes: int, announce: Callable[[str], None], settings: Settings) -> None:
+    with tempfile.TemporaryDirectory(prefix="mercurios-counts-") as folder:
+        count_together(counts := Path(folder))
+        from mercurios.api.processes import listen_together, run_together
+        from mercurios.api.telemetry import forget_process
+
+        listeners = listen_together(port, "127.0.0.1", processes)
+
+        def work(number: int) -> None:
+            from mercurios.api.server import make_app, serve
+
+            backend = _backend(settings, settings.session_bytes // processes)
+            app = make_app(backend, open_access(settings), counts=counts)
+            serve(app, listeners[number], announce=announce if number == 0 else lambda url: None)
+
+        run_together(listeners, work, ended=lambda pid: forget_process(pid, counts))
+
+
+def warm_answers(settings: Settings | None = None) -> "Warmed":
+    """Answer what each tenant asks most of the current release, into the cache that the API reads."""
+    from mercurios.api.execution import GraphQL
+    from mercurios.api.popular import Popular, warm
+    from mercurios.api.responses import Responses
+    from mercurios.api.telemetry import Telemetry
+
+    chosen = settings or Settings()
+    backend, secret = _backend(chosen), token_secret(chosen)
+    responses, popular = Responses(backend.cache, secret), Popular(backend.cache, secret)
+    try:
+        return warm(GraphQL(backend, Telemetry(backend.sessions)), responses, popular, backend.tenants())
+    finally:
+        backend.cache.close()
+
+
+def _backend(settings: Settings, session_bytes: int | None = None) -> "Backend":
     from mercurios.answers.llm import open_model
     from mercurios.api.backend import Backend
-    from mercurios.api.server import make_app, serve
     from mercurios.cache import open_cache
     from mercurios.jobs.query import ask
     from mercurios.serving import Session, Sessions
 
-    chosen = settings or Settings()
-    lake = open_lake(chosen)
-    files = release_files(lake, chosen)
-    llm = open_model(chosen.llm, chosen.llm_model, chosen.llm_key.get_secret_value())
+    lake = open_lake(settings)
+    files = release_files(lake, settings)
+    llm = open_model(settings.llm, settings.llm_model, settings.llm_key.get_secret_value())
 
     def answer(session: Session, question: str, locale: str | None) -> "Answer":
         return ask(session, files.semantics(session.release), files.index(session), question, locale, llm)
 
-    backend = Backend(Sessions(lake), files.semantics, answer, open_cache(chosen.cache), tenants(chosen).ids)
-    serve(make_app(backend, open_access(chosen)), port, announce=announce)
+    sessions = Sessions(lake, capacity_bytes=session_bytes or settings.session_bytes)
+    return Backend(sessions, files.semantics, answer, open_cache(settings.cache), tenants(settings).ids)

@@ -27,7 +27,8 @@ from mercurios.api.access.limits import RateLimits
 from mercurios.api.access.provider import Provider
 from mercurios.api.access.tokens import issue
 from mercurios.api.backend import Backend
-from mercurios.api.server import Api, listen, make_app, make_server
+from mercurios.api.processes import listen
+from mercurios.api.server import Api, make_app, make_server
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
 from mercurios.lake import Lake
@@ -275,17 +276,20 @@ def make_world(  # noqa: PLR0913 - parts of a world
     provider: Provider | None = None,
     limits: RateLimits | None = None,
     ask: Callable[[Session, str, str | None], Answer] | None = None,
+    cache_url: str = "memory:",
+    refresh_seconds: float = 0.0,
     **options: int,
 ) -> ApiWorld:
     """A lake with both merchants in `folder` and the application on top, not yet listening.
 
     semantics: real metric definitions instead of the toy. provider: whose tokens are taken instead of our own.
     ask: what answers questions instead of `toy_ask`.
+    refresh_seconds: how long a release is believed to be the current one.
     """
     lake = Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
     if not is_empty:
         fill(lake, leave_out=leave_out)
-    sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
+    sessions, toy, cache = Sessions(lake, refresh_seconds=refresh_seconds), ToySemantics(), open_cache(cache_url)
     backend = Backend(sessions, lambda _: semantics or toy, ask or toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
     audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
     access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from mercurios.api.server import listen
+from mercurios.api.processes import listen
 
 AUDIENCE = "api://mercurios"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

@@ -26,8 +26,9 @@ from structlog.testing import capture_logs
 from mercurios.api.access import ROLES
 from mercurios.api.access.tokens import AUDIENCE, ISSUER, issue, verify
 from mercurios.api.documents import DocumentLimits, Documents, InvalidDocument
+from mercurios.api.processes import listen
 from mercurios.api.resolvers import load_schema
-from mercurios.api.server import listen, serve
+from mercurios.api.server import serve
 from mercurios.errors import BadRequest, ConfigError, Unauthenticated
 from mercurios.metrics import CompiledQuery, MetricQuery
 from tests.api_world import SECRET, ApiWorld, fill, listening, make_world
@@ -650,7 +651,7 @@ def test_a_document_is_parsed_once(api: ApiWorld) -> None:
         hit, miss = (now.get(f'mercurios_api_documents_total{{result="{r}"}}', 0.0) for r in ("hit", "miss"))
         return hit, miss
 
-    document = "{ tenant { id } } # parsed once"
+    document = '{ recommendations(customer: "88001") { score } } # an answer that is not kept'
     hits, misses = looks()
     for _ in range(5):
         api.ask(document)
@@ -737,9 +738,9 @@ def test_a_fault_outside_of_any_field_is_masked_as_well(api: ApiWorld, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(api.app.service._graphql, "answer", fail)
+    monkeypatch.setattr(api.app.service._graphql, "read", fail)
     with capture_logs() as logs:
-        answer = api.post({"query": "{ tenant { id } }"})
+        answer = api.post({"query": "{ tenant { id } } # never asked before"})
     assert answer.status_code == 500
     assert answer.json()["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
     assert "secret-detail" not in str(logs) + answer.text
@@ -864,7 +865,7 @@ def test_a_signal_ends_the_server_after_its_last_answer(
 
     answers: list[Future[dict[str, Any]]] = []
     with ThreadPoolExecutor(1) as thread:
-        serve(api.app, 0, announce=announce)
+        serve(api.app, listen(0, "127.0.0.1"), announce=announce)
         assert answers[0].result()["metrics"]["rows"] == [[88088388.45]]
     assert announced == [(api.url, 1)], "announced once, after it had warmed up"
     with pytest.raises(httpx.ConnectError):

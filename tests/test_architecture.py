@@ -247,6 +247,7 @@ def test_documents_name_only_what_exists() -> None:
         "docs/ingestion.md",
         "docs/fivetran.md",
         "docs/access.md",
+        "docs/serving.md",
     )
     for document in documents:
         text = (ROOT / document).read_text()

@@ -174,7 +174,7 @@ def test_a_session_holds_one_tenant_and_has_no_way_out(lake: Lake, tmp_path: Pat
 
 def test_sessions_swap_on_a_new_release_and_old_ones_finish_their_work(lake: Lake) -> None:
     clock = [0.0]
-    sessions = Sessions(lake, capacity=1, refresh_seconds=5, clock=lambda: clock[0])
+    sessions = Sessions(lake, capacity_bytes=1, refresh_seconds=5, clock=lambda: clock[0])
     with pytest.raises(NoRelease):
         sessions.get("north")
     lake.publish(

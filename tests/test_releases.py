@@ -192,7 +192,7 @@ def test_what_is_expired_is_said_clearly_and_the_rest_reads_on(lake: Lake) -> No
     with pytest.raises(NoRelease):
         lake.rollback("r000001")
     with pytest.raises(NoRelease):
-        open_session(lake.reader("north", releases[0]))
+        open_session(lake.reader("north", releases[0])).query("from marts.dim_customers")
     assert lake.publish({}, as_of=AS_OF).number == 4
 
 

@@ -23,8 +23,18 @@ class SessionSource(Protocol):
     def get(self, tenant_id: str) -> Session:
         """The tenant's session on the current release; raises NoRelease when there is none."""
 
+    def known(self, tenant_id: str) -> Release | None:
+        """The release the tenant is served from, without waiting; None when somebody has to look at the lake first."""
+
+    def release(self, tenant_id: str) -> Release:
+        """The release the tenant is served from; raises NoRelease when there is none."""
+
     def __len__(self) -> int:
         """Sessions that are open now."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all open sessions."""
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,19 @@ from graphql import ExecutionResult, execute_sync
 from mercurios.api.access import Identity
 from mercurios.api.access.roles import permit
 from mercurios.api.backend import Backend
-from mercurios.api.documents import Documents, InvalidDocument
+from mercurios.api.documents import Documents, InvalidDocument, Prepared
 from mercurios.api.faults import Presented, present, refusal
 from mercurios.api.resolvers import Asker, load_schema
 from mercurios.api.telemetry import Telemetry
 from mercurios.errors import BadRequest, Forbidden, MercuriosError
+from mercurios.lake import Release
 
 
 @dataclass(frozen=True)
 class Reply:
     """What goes back: HTTP status, JSON, and for counters and audit log what was asked and how it ended.
 
-    code: of the first error. source: the document as it came. release: the id of the one that was read, if one was.
+    code: of the first error. source: the document as it came. read: the release that was read, if one was.
     """
 
     status: int
@@ -36,7 +37,12 @@ class Reply:
     outcome: str
     code: str | None = None
     source: str = ""
-    release: str | None = None
+    read: Release | None = None
+
+    @property
+    def release(self) -> str | None:
+        """Id of the release that was read."""
+        return self.read.id if self.read else None
 
 
 @dataclass(frozen=True)
@@ -62,35 +68,52 @@ class Call:
         return cls(content["query"], variables or {}, name or None)
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request that can be executed: its document passed every check."""
+
+    call: Call
+    prepared: Prepared
+
+
 class GraphQL:
     """The schema with its documents, ready to answer from many threads."""
 
     def __init__(self, backend: Backend, telemetry: Telemetry) -> None:
         self._backend = backend
-        self._telemetry = telemetry
         self._schema = load_schema()
         self._documents = Documents(self._schema, on_look=telemetry.count_document)
 
     def answer(self, body: bytes, identity: Identity, *, request_id: str) -> Reply:
         """Answer one request; every error is in the reply."""
+        request = self.read(body, request_id=request_id)
+        return request if isinstance(request, Reply) else self.execute(request, identity, request_id=request_id)
+
+    def read(self, body: bytes, *, request_id: str) -> Request | Reply:
+        """Parse and check one request; what cannot be executed is answered."""
         try:
             call = Call.parse(body)
         except BadRequest as error:
             return _refused(400, error, "malformed")
-        return replace(self._answer(call, identity, request_id), source=call.source)
-
-    def _answer(self, call: Call, identity: Identity, request_id: str) -> Reply:
         try:
-            prepared = self._documents.prepare(call.source)
+            return Request(call, self._documents.prepare(call.source))
         except InvalidDocument as error:
-            return _reply(None, [present(wrong, request_id=request_id) for wrong in error.errors], "none")
+            wrong = [present(one, request_id=request_id) for one in error.errors]
+            return replace(_reply(None, wrong, "none"), source=call.source)
         except BadRequest as error:
-            return _refused(200, error, "error")
+            return replace(_refused(200, error, "error"), source=call.source)
+
+    def execute(self, request: Request, identity: Identity, *, request_id: str) -> Reply:
+        """Execute one request, if the role may; every error is in the reply."""
+        return replace(self._execute(request, identity, request_id), source=request.call.source)
+
+    def _execute(self, request: Request, identity: Identity, request_id: str) -> Reply:
+        call, prepared = request.call, request.prepared
         try:
             permit(identity, prepared.needs)
         except Forbidden as error:
             return replace(_refused(403, error, "forbidden"), operation=prepared.operation)
-        asker = Asker(identity, self._backend, self._telemetry.count_cache)
+        asker = Asker(identity, self._backend)
         result = execute_sync(
             self._schema,
             prepared.document,
@@ -99,7 +122,7 @@ class GraphQL:
             operation_name=call.operation_name,
         )
         errors = [present(error, request_id=request_id) for error in result.errors or ()]
-        return replace(_reply(result, errors, prepared.operation), release=asker.release_read)
+        return replace(_reply(result, errors, prepared.operation), read=asker.release_read)
 
 
 def _refused(status: int, error: MercuriosError, outcome: str) -> Reply:

@@ -1,12 +1,11 @@
 """What stands behind each field of the schema.
 
     schema = load_schema()
-    execute_sync(schema, document, context_value=Asker(identity, backend, on_cache))
+    execute_sync(schema, document, context_value=Asker(identity, backend))
 
 Every resolver reads the one session of its request, so all fields of a request see the same tenant and release.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,7 +13,6 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal, cast
 
-import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from mercurios.answers import Answer
@@ -29,23 +27,21 @@ from mercurios.api.scenarios import CAUTION, promotion
 from mercurios.errors import BadRequest, NoRelease
 from mercurios.jobs.promotion_scenario import Wanted as WantedPromotion
 from mercurios.lake import Release
-from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, MetricResult, Order, SemanticLayer, run
+from mercurios.metrics import Filter, Metric, MetricQuery, MetricResult, Order, SemanticLayer, run
 from mercurios.serving import Session
 
 LOCALES = ("de", "en")
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_NAMES = 10
 MAX_VALUES = 1_000
-_CACHED_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, and with what it is answered; lives for one request. `count` hears `hit` or `miss` of the cache."""
+    """Who asks, and with what it is answered; lives for one request."""
 
     identity: Identity
     backend: Backend
-    count: Callable[[str], None]
 
     @cached_property
     def session(self) -> Session:
@@ -58,9 +54,9 @@ class Asker:
         return self.backend.semantics(self.session.release)
 
     @property
-    def release_read(self) -> str | None:
+    def release_read(self) -> Release | None:
         """The release that was read, if one was."""
-        return self.session.release.id if "session" in self.__dict__ else None
+        return self.session.release if "session" in self.__dict__ else None
 
     def permit_metrics(self, names: Sequence[str]) -> None:
         """Raise Forbidden for metrics that need a higher role; unknown ones are left to the semantic layer."""
@@ -95,7 +91,7 @@ class ReleaseView:
     @property
     def tables(self) -> tuple[TableView, ...]:
         """Tables with the tenant's rows; a count over all merchants would tell one about the others."""
-        return tuple(TableView(table.name, _count(self.session, table.name)) for table in self.release.tables)
+        return tuple(TableView(table.name, self.session.count(table.name)) for table in self.release.tables)
 
 
 @dataclass(frozen=True)
@@ -128,10 +124,6 @@ def _tenant(_: object, info: GraphQLResolveInfo) -> Mapping[str, Any]:
     return {**row, "id": asker.session.tenant_id, "timeZone": row["time_zone"], "release": release}
 
 
-def _count(session: Session, table: str) -> int:
-    return int(session.query("select count(*) as n from query_table(?)", [f"marts.{table}"])["n"][0].as_py())
-
-
 def _metric_catalog(_: object, info: GraphQLResolveInfo) -> Sequence[Metric]:
     asker: Asker = info.context
     return asker.semantics.catalog()
@@ -149,14 +141,7 @@ def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricRes
     asker: Asker = info.context
     query = metric_query(arguments)
     asker.permit_metrics(query.names)
-    key = cache_key(asker.session, asker.semantics.compile(query))
-    kept = _read_cache(asker.backend.cache.get(key))
-    asker.count("miss" if kept is None else "hit")
-    if kept is not None:
-        return kept
-    result = run(asker.semantics, asker.session, query)
-    asker.backend.cache.set(key, orjson.dumps(result), ttl_seconds=_CACHED_SECONDS)
-    return result
+    return run(asker.semantics, asker.session, query)
 
 
 def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
@@ -189,22 +174,6 @@ def _filter(given: Mapping[str, Any]) -> Filter:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise BadRequest(f"filter on {given['dimension']!r}: expected strings or numbers as values")
     return Filter(given["dimension"], given["op"], tuple(given["values"]))
-
-
-def cache_key(session: Session, compiled: CompiledQuery) -> str:
-    """Tenant, release and statement: the SQL carries the definitions, so a result under this key cannot be stale."""
-    statement = repr((compiled.sql, compiled.columns, sorted(compiled.parameters.items())))
-    digest = hashlib.sha256(statement.encode()).hexdigest()
-    return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}@{session.release.at.isoformat()}/{digest}"
-
-
-def _read_cache(kept: bytes | None) -> MetricResult | None:
-    if kept is None:
-        return None
-    try:
-        return MetricResult(**orjson.loads(kept))
-    except (orjson.JSONDecodeError, TypeError):
-        return None  # not written by this version: as good as not there
 
 
 def _forecast(_: object, info: GraphQLResolveInfo, *, level: str, key: str, horizon: int | None = None) -> Forecast:

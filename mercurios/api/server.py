@@ -1,15 +1,18 @@
 """The API as a Tornado application.
 
     app = make_app(backend, access)
-    serve(app, 8080)                 # until SIGINT or SIGTERM
+    serve(app, listen(8080, "127.0.0.1"))      # until SIGINT or SIGTERM
 
-The event loop only moves bytes. Parsing, resolving and encoding happen on worker threads, one request at a time each.
+The event loop moves bytes and gives answers that are kept. Parsing, resolving and encoding happen on worker threads,
+one request at a time each.
 """
 
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -19,12 +22,13 @@ from mercurios.api.access import Access
 from mercurios.api.backend import Backend
 from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, PageFile, Unknown
 from mercurios.api.service import Service
-from mercurios.errors import ConfigError
 
 _LOG = structlog.get_logger(__name__)
 _GRACE_SECONDS = 10.0
 _IDLE_SECONDS = 75.0
 _BODY_SECONDS = 30.0
+_SWITCH_SECONDS = 0.0005
+"""How long a worker thread may hold the interpreter while the event loop waits; Python's own 5 ms add up to tens."""
 
 
 class Api(Application):
@@ -43,9 +47,11 @@ class Api(Application):
         )
 
 
-def make_app(backend: Backend, access: Access, *, threads: int = 8, max_waiting: int = 200) -> Api:
+def make_app(
+    backend: Backend, access: Access, *, threads: int = 8, max_waiting: int = 200, counts: Path | None = None
+) -> Api:
     """Make the application; see `Service`."""
-    return Api(Service(backend, access, threads=threads, max_waiting=max_waiting))
+    return Api(Service(backend, access, threads=threads, max_waiting=max_waiting, counts=counts))
 
 
 def make_server(app: Api) -> HTTPServer:
@@ -59,35 +65,16 @@ def make_server(app: Api) -> HTTPServer:
     )
 
 
-def serve(
-    app: Api, port: int, address: str = "127.0.0.1", *, announce: Callable[[str], None] = lambda url: None
-) -> None:
+def serve(app: Api, listener: socket.socket, *, announce: Callable[[str], None] = lambda url: None) -> None:
     """Warm up, then serve until SIGINT or SIGTERM; requests that have begun are answered before it returns.
 
-    port: 0 takes a free one. announce: hears the URL as soon as requests are answered.
-    Raises ConfigError when the port cannot be had, before anything else happens.
+    announce: hears the URL as soon as requests are answered.
     """
-    listener = listen(port, address)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         asyncio.run(_serve(app, listener, announce))
     finally:
         app.service.close()
-
-
-def listen(port: int, address: str) -> socket.socket:
-    """Take the port; raises ConfigError when it is taken or not allowed."""
-    if not 0 <= port < 65_536:
-        raise ConfigError(f"port {port}: expected 0 to 65535, with 0 for any free one; choose another one with --port")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        listener = socket.create_server((address, port), family=family, backlog=128)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {address} port {port}: {error.strerror}; stop what uses it, "
-            "or choose another one with --port"
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], None]) -> None:
@@ -100,7 +87,9 @@ async def _serve(app: Api, listener: socket.socket, announce: Callable[[str], No
     host, port = listener.getsockname()[:2]
     _LOG.info("api.listening", address=host, port=port)
     announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    counting = loop.create_task(app.service.keep_counting())
     await stopping.wait()
+    counting.cancel()
     server.stop()
     await _drain(app)
     await server.close_all_connections()

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import BooleanExpression, In
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import DataScan
 
 from mercurios.errors import LakeError, NoRelease
@@ -43,7 +45,9 @@ class Reader:
         """The same rows, a batch in memory at a time."""
         schema = _readable(name)
         with self._reading(name):
-            for batch in self._scan(name).to_arrow_batch_reader():
+            for batch in _batches(self._scan(name)):
+                if pc.any(pc.not_equal(batch["tenant_id"], self.tenant_id)).as_py():
+                    raise LakeError(f"a file of {name} holds rows of another tenant than it says; export again")
                 yield _in_columns(batch, schema)
 
     def column(self, name: str, column: str) -> pa.ChunkedArray:
@@ -69,6 +73,14 @@ class Reader:
                 if self.release.id not in {release.id for release in ReleaseLog(self._catalog).all()}:
                     raise NoRelease(f"release {self.release.id} was expired; read the current one") from error
                 raise LakeError(f"{place}: {advice(FileNotFoundError())}") from None
+
+
+def _batches(scan: DataScan) -> Iterator[pa.RecordBatch]:
+    """The rows of a scan, read in parallel; filtered only where whole files do not do, which takes as long again."""
+    tasks = list(scan.plan_files())
+    are_whole = all(task.residual == AlwaysTrue() for task in tasks)
+    kept = AlwaysTrue() if are_whole else scan.row_filter
+    return ArrowScan(scan.table_metadata, scan.io, scan.projection(), kept).to_record_batches(tasks)
 
 
 def _rows_of(tenant_id: str) -> BooleanExpression:
