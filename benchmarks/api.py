@@ -50,9 +50,14 @@ def main() -> None:
     with served(home, "mercurios", "serve") as url:
         figures |= cold(url, tokens)
         figures |= steady(url, tokens, asked.seconds)
+    say(_told(figures))
     figures |= against_strawberry(home, tokens)
     keep("api", figures)
-    say("".join(f"{name:<28} {value}\n" for name, value in figures.items()))
+    say(_told(figures))
+
+
+def _told(figures: dict[str, Any]) -> str:
+    return "".join(f"{name:<28} {value}\n" for name, value in figures.items())
 
 
 def cold(url: str, tokens: dict[str, str]) -> dict[str, Any]:

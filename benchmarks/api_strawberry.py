@@ -126,7 +126,9 @@ class Query:
     @strawberry.field
     def forecast(self, info: Info, level: ForecastLevel, key: str, horizon: int = 28) -> Forecast:
         found = forecast_of(_session(info), level.value, key, horizon_days=horizon)
-        points = [ForecastPoint(str(one.date), one.mean, one.lo80, one.hi80) for one in found.points]
+        points = [
+            ForecastPoint(date=str(one.date), mean=one.mean, lo80=one.lo80, hi80=one.hi80) for one in found.points
+        ]
         return Forecast(points=points, model=found.model, cutoff=str(found.cutoff))
 
 
