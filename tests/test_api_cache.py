@@ -241,6 +241,27 @@ def test_a_kept_answer_runs_no_resolver_and_is_audited_all_the_same(api: ApiWorl
     assert len({line["request_id"] for line in lines}) == 3
 
 
+def test_a_kept_answer_waits_for_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(make_world(tmp_path, refresh_seconds=KEPT, threads=1)) as api, ThreadPoolExecutor(1) as thread:
+        expected = api.post(UNITS).json()
+        compile_query, begun, go_on = api.semantics.compile, threading.Event(), threading.Event()
+
+        def slowly(query: Any) -> Any:
+            begun.set()
+            assert go_on.wait(60)
+            return compile_query(query)
+
+        monkeypatch.setattr(api.semantics, "compile", slowly)
+        slow = thread.submit(api.post, {"query": METRICS, "variables": {"n": ["revenue"]}})
+        try:
+            assert begun.wait(60)
+            assert api.post(UNITS).json() == expected
+            assert not slow.done()
+        finally:
+            go_on.set()
+        assert slow.result().status_code == 200
+
+
 def test_roles_and_tenants_do_not_share(api: ApiWorld) -> None:
     document = {"query": '{ tenant { role } metrics(names: ["margin"]) { rows } }'}
     for _ in range(2):
