@@ -14,8 +14,10 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
+from graphql import GraphQLResolveInfo
 
 from mercurios.answers.formats import number_text
+from mercurios.api.asker import Resolvers, language
 from mercurios.api.scalars import camel
 from mercurios.errors import BadRequest
 from mercurios.jobs.delay import SupplierDelay, delay, find_supplier, require_proposals
@@ -166,3 +168,32 @@ def _known(session: Session, kind: str, given: str | None) -> int | None:
     if not session.query(sql, {"number": number}).num_rows:
         raise BadRequest(f"no {kind} {given!r}; expected the number of one of the merchant's own")
     return number
+
+
+def _reorder_proposals(  # noqa: PLR0913 - the arguments of the field
+    _: object,
+    info: GraphQLResolveInfo,
+    *,
+    branch: str | None = None,
+    article: str | None = None,
+    supplier: str | None = None,
+    onlyOrders: bool | None = None,
+    limit: int | None = None,
+    after: int | None = None,
+) -> Page:
+    wanted = Wanted(branch, article, supplier, only_orders=onlyOrders is not False)
+    return proposals(info.context.session, wanted, limit=50 if limit is None else limit, after=after or 0)
+
+
+def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
+    return reason_text(proposal, language(locale) or "en")
+
+
+RESOLVERS: Resolvers = {
+    "Query.reorderProposals": _reorder_proposals,
+    "Query.supplierDelay": lambda _, info, supplier, days: supplier_delay(info.context.session, supplier, days),
+    "ReorderProposals.orderValue": lambda page, _: page.order_value,
+    "ReorderProposals.lostMarginAvoided": lambda page, _: page.lost_margin_avoided,
+    "ReorderProposals.holdingCostAdded": lambda page, _: page.holding_cost_added,
+    "ReorderProposal.reasonText": _reason_text,
+}

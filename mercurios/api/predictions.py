@@ -7,11 +7,14 @@ Both are data in the release, so nothing is predicted while somebody waits.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from graphql import GraphQLResolveInfo
+
+from mercurios.api.asker import Resolvers
 from mercurios.api.scalars import camel, finite
 from mercurios.errors import BadRequest, NoChampion
 from mercurios.forecasting.backtest import ALL_CLASSES
@@ -162,3 +165,27 @@ def _customer_number(customer: str) -> int:
 def _is_customer(session: Session, number: int) -> bool:
     known = session.query("select 1 from marts.dim_customers where customer_number = $customer", {"customer": number})
     return bool(known.num_rows)
+
+
+def _forecast(_: object, info: GraphQLResolveInfo, *, level: str, key: str, horizon: int | None = None) -> Forecast:
+    return forecast(info.context.session, level, key, horizon_days=28 if horizon is None else horizon)
+
+
+def _forecast_backtest(
+    _: object, info: GraphQLResolveInfo, *, level: str, allClasses: bool | None = None
+) -> Sequence[Mapping[str, Any]]:
+    return backtest(info.context.session, level, all_classes=allClasses is not False)
+
+
+def _recommendations(
+    _: object, info: GraphQLResolveInfo, *, customer: str, limit: int | None = None
+) -> Sequence[Recommendation]:
+    return recommend(info.context.session, customer, limit=10 if limit is None else limit)
+
+
+RESOLVERS: Resolvers = {
+    "Query.forecast": _forecast,
+    "Query.forecastBacktest": _forecast_backtest,
+    "Query.recommendations": _recommendations,
+    "BacktestScore.role": lambda row, _: row["role"].upper(),
+}

@@ -1,0 +1,107 @@
+"""Metrics: the catalog, and what `metrics` answers, from the cache where it was asked before.
+
+query = metric_query({"names": ["revenue"], "groupBy": ["branch"]})
+measure(asker, query).rows
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from graphql import GraphQLResolveInfo
+
+from mercurios.api.asker import Asker, Resolvers, language
+from mercurios.errors import BadRequest
+from mercurios.metrics import CompiledQuery, Filter, Metric, MetricQuery, MetricResult, Order, run
+from mercurios.serving import Session
+
+MAX_NAMES = 10
+MAX_VALUES = 1_000
+_CACHED_SECONDS = 3_600.0
+
+
+def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
+    """The arguments of the field `metrics` as a metric query; raises BadRequest for what the schema cannot exclude."""
+    limit = arguments.get("limit")
+    group_by, where = arguments.get("groupBy") or (), arguments.get("where") or ()
+    _at_most(MAX_NAMES, "metrics", arguments["names"])
+    _at_most(MAX_NAMES, "dimensions", group_by)
+    _at_most(MAX_NAMES, "filters", where)
+    return MetricQuery(
+        tuple(arguments["names"]),
+        group_by=tuple(group_by),
+        grain=arguments.get("grain"),
+        start=arguments.get("from"),
+        end=arguments.get("to"),
+        where=tuple(map(_filter, where)),
+        order_by=tuple(Order(given["column"], bool(given["descending"])) for given in arguments.get("orderBy") or ()),
+        limit=100 if limit is None else limit,
+    )
+
+
+def measure(asker: Asker, query: MetricQuery) -> MetricResult:
+    """Run a metric query, or read what it gave before; raises Forbidden and MetricError."""
+    asker.permit_metrics(query.names)
+    key = cache_key(asker.session, asker.semantics.compile(query))
+    kept = _read_cache(asker.backend.cache.get(key))
+    asker.count("miss" if kept is None else "hit")
+    if kept is not None:
+        return kept
+    result = run(asker.semantics, asker.session, query)
+    asker.backend.cache.set(key, orjson.dumps(result), ttl_seconds=_CACHED_SECONDS)
+    return result
+
+
+def cache_key(session: Session, compiled: CompiledQuery) -> str:
+    """Tenant, release and statement: the SQL carries the definitions, so a result under this key cannot be stale."""
+    statement = repr((compiled.sql, compiled.columns, sorted(compiled.parameters.items())))
+    digest = hashlib.sha256(statement.encode()).hexdigest()
+    return f"mercurios/metrics/1/{session.tenant_id}/{session.release.id}@{session.release.at.isoformat()}/{digest}"
+
+
+def _read_cache(kept: bytes | None) -> MetricResult | None:
+    if kept is None:
+        return None
+    try:
+        return MetricResult(**orjson.loads(kept))
+    except (orjson.JSONDecodeError, TypeError):
+        return None  # not written by this version: as good as not there
+
+
+def _at_most(limit: int, what: str, given: Sequence[object]) -> None:
+    if len(given) > limit:
+        raise BadRequest(f"{len(given):,} {what}: expected at most {limit:,} in one query")
+
+
+def _filter(given: Mapping[str, Any]) -> Filter:
+    _at_most(MAX_VALUES, "values", given["values"])
+    for value in given["values"]:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise BadRequest(f"filter on {given['dimension']!r}: expected strings or numbers as values")
+    return Filter(given["dimension"], given["op"], tuple(given["values"]))
+
+
+def _metric_catalog(_: object, info: GraphQLResolveInfo) -> Sequence[Metric]:
+    asker: Asker = info.context
+    return asker.semantics.catalog()
+
+
+def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResult:
+    return measure(info.context, metric_query(arguments))
+
+
+def _in_locale(field: str) -> Callable[..., str | None]:
+    def resolve(metric: Metric, _: GraphQLResolveInfo, locale: str | None = None) -> str | None:
+        texts: Mapping[str, str] = getattr(metric, field)
+        return texts.get(language(locale) or "en") or None
+
+    return resolve
+
+
+RESOLVERS: Resolvers = {
+    "Query.metricCatalog": _metric_catalog,
+    "Query.metrics": _metrics,
+    "Metric.needs": lambda metric, _: metric.needs.upper(),
+    **{f"Metric.{field}": _in_locale(field) for field in ("label", "description", "formula", "caution")},
+}
