@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mercurios.forecasting.engine import Workers
     from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.status import Status
+    from mercurios.journal import Journals
     from mercurios.lake import Expiry, Lake
     from mercurios.registry import ModelVersion, Registry
     from mercurios.release_files import ReleaseFiles
@@ -83,13 +84,13 @@ def spool_folder(settings: Settings | None = None) -> Path:
 
 
 def forget_tenant(tenant_id: str, settings: Settings | None = None) -> Mapping[str, int]:
-    """Delete what the warehouse and the spool have of a tenant; returns rows deleted by table."""
+    """Delete what warehouse, spool and journal have of a tenant; returns rows deleted by table."""
     chosen = settings or Settings()
     with open_warehouse(chosen) as warehouse:
         forgotten = warehouse.forget(tenant_id)
     with suppress(FileNotFoundError):
         shutil.rmtree(spool_folder(chosen) / tenant_id)
-    return forgotten
+    return {**forgotten, "journal": open_journals(chosen).of(tenant_id).forget()}
 
 
 def open_warehouse(settings: Settings | None = None, *, read_only: bool = False) -> "Warehouse":
@@ -276,10 +277,18 @@ def status(settings: Settings | None = None) -> "Status":
         return collect(tenant_ids(settings), warehouse, open_lake(settings), open_registry(settings))
 
 
+def open_journals(settings: Settings | None = None) -> "Journals":
+    """What people tell the API, by tenant."""
+    from mercurios.journal import Journals
+
+    return Journals.open((settings or Settings()).journal_url)
+
+
 def serve_api(port: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
     """Serve the API on loopback until SIGINT or SIGTERM."""
     from mercurios.answers.llm import open_model
     from mercurios.api.backend import Backend
+    from mercurios.api.seals import Seals
     from mercurios.api.server import make_app, serve
     from mercurios.cache import open_cache
     from mercurios.jobs.query import ask
@@ -293,5 +302,14 @@ def serve_api(port: int, announce: Callable[[str], None], settings: Settings | N
     def answer(session: Session, question: str, locale: str | None) -> "Answer":
         return ask(session, files.semantics(session.release), files.index(session), question, locale, llm)
 
-    backend = Backend(Sessions(lake), files.semantics, answer, open_cache(chosen.cache), tenants(chosen).ids)
+    backend = Backend(
+        Sessions(lake),
+        files.semantics,
+        answer,
+        open_cache(chosen.cache),
+        tenants(chosen).ids,
+        lake.releases,
+        open_journals(chosen).of,
+        Seals(token_secret(chosen)),
+    )
     serve(make_app(backend, open_access(chosen)), port, announce=announce)

@@ -27,9 +27,11 @@ from mercurios.api.access.limits import RateLimits
 from mercurios.api.access.provider import Provider
 from mercurios.api.access.tokens import issue
 from mercurios.api.backend import Backend
+from mercurios.api.seals import Seals
 from mercurios.api.server import Api, listen, make_app, make_server
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
+from mercurios.journal import Journals
 from mercurios.lake import Lake
 from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery, SemanticLayer
 from mercurios.serving import Session, Sessions
@@ -284,7 +286,9 @@ def make_world(  # noqa: PLR0913 - parts of a world
     if not is_empty:
         fill(lake, leave_out=leave_out)
     sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
-    backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
+    journals = Journals.open(f"sqlite:///{folder}/journal.db")
+    kept = (lake.releases, journals.of, Seals(SECRET))
+    backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS), *kept)  # type: ignore[arg-type,return-value]
     audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
     access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)
     app = make_app(backend, access, **options)

@@ -15,6 +15,7 @@ from mercurios.api.access import Identity
 from mercurios.api.access.roles import Need, permit
 from mercurios.api.backend import Backend
 from mercurios.errors import BadRequest
+from mercurios.journal import Journal
 from mercurios.metrics import SemanticLayer
 from mercurios.serving import Session
 
@@ -50,6 +51,16 @@ class Asker:
     def currency(self) -> str:
         """ISO 4217 code of the merchant's money."""
         return str(self.session.query("select currency from marts.dim_tenants")["currency"][0].as_py())
+
+    @property
+    def journal(self) -> Journal:
+        """Where it is written what the merchant's people tell."""
+        return self.backend.journal(self.identity.tenant)
+
+    @property
+    def author(self) -> Mapping[str, str]:
+        """Who tells something: the role, and the subject, which is a pseudonym."""
+        return {"role": self.identity.role, "subject": self.identity.subject}
 
     def permit_metrics(self, names: Sequence[str]) -> None:
         """Raise Forbidden for metrics that need a higher role; unknown ones are left to the semantic layer."""

@@ -1,6 +1,11 @@
-"""Questions in words, answered by a metric query or refused with a reason."""
+"""Questions in words, answered by a metric query or refused with a reason; and what people say of the answers.
 
-from collections.abc import Callable
+The id of an answer holds what is needed to make something of a rating: release, outcome, metrics, and a keyed hash of
+the question. So no answer is kept, and no question.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,15 +13,20 @@ from graphql import GraphQLResolveInfo
 
 from mercurios.answers import Answer
 from mercurios.api.asker import Asker, Resolvers, language
+from mercurios.api.names import text
 from mercurios.errors import BadRequest
+from mercurios.journal import Told
 
 MAX_QUESTION_CHARACTERS = 1_000
+MAX_COMMENT_CHARACTERS = 500
+_ANSWER = "answer"
 
 
 @dataclass(frozen=True)
 class AnswerView:
-    """An answer with the release it rests on."""
+    """An answer with the release it rests on, and the id by which it can be rated."""
 
+    id: str
     answer: Answer
     release: str
 
@@ -32,7 +42,33 @@ def _ask(_: object, info: GraphQLResolveInfo, *, question: str, locale: str | No
     answer = asker.backend.ask(asker.session, question, language(locale))
     if answer.query is not None:  # every number of an answer comes from the metrics it names
         asker.permit_metrics(cast("list[str]", answer.query["names"]))
-    return AnswerView(answer, asker.session.release.id)
+    return AnswerView(_id(asker, question, answer), answer, asker.session.release.id)
+
+
+def _id(asker: Asker, question: str, answer: Answer) -> str:
+    tenant, seals = asker.identity.tenant, asker.backend.seals
+    pepper = bytes.fromhex(seals.pepper(tenant))
+    asked = hashlib.blake2b(question.encode("utf-8", "surrogatepass"), key=pepper, digest_size=12).hexdigest()
+    metrics = list(answer.query["names"]) if answer.query is not None else []  # type: ignore[call-overload]
+    return seals.seal(tenant, _ANSWER, [asker.session.release.id, answer.status, metrics, asked])
+
+
+def _rate_answer(
+    _: object, info: GraphQLResolveInfo, *, answer: str, isHelpful: bool, comment: str | None = None
+) -> Mapping[str, Any]:
+    asker: Asker = info.context
+    release, status, metrics, asked = asker.backend.seals.open(asker.identity.tenant, _ANSWER, answer)
+    body = {
+        "release": release,
+        "status": status,
+        "metrics": metrics,
+        "question": asked,
+        "isHelpful": isHelpful,
+        "comment": text("comment", comment, MAX_COMMENT_CHARACTERS),
+    }
+    about = hashlib.sha256("/".join((answer, asker.identity.how, asker.identity.subject)).encode()).hexdigest()[:32]
+    note, _is_new = asker.journal.add(Told("rating", about, body, **asker.author))
+    return {"answer": answer, "isHelpful": isHelpful, "comment": note.body["comment"], "at": note.at}
 
 
 def _of_answer(field: str) -> Callable[..., Any]:
@@ -41,5 +77,6 @@ def _of_answer(field: str) -> Callable[..., Any]:
 
 RESOLVERS: Resolvers = {
     "Query.ask": _ask,
+    "Mutation.rateAnswer": _rate_answer,
     **{f"Answer.{field}": _of_answer(field) for field in ("status", "text", "columns", "rows", "query", "sources")},
 }

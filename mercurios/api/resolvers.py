@@ -10,13 +10,30 @@ from importlib.resources import files
 
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema
 
-from mercurios.api import figures, merchant, orders, pictures, predictions, questions, scenarios
+from mercurios.api import (
+    customers,
+    decisions,
+    figures,
+    masters,
+    merchant,
+    orders,
+    pictures,
+    predictions,
+    questions,
+    sales,
+    scenarios,
+    state,
+    stock,
+)
 from mercurios.api.asker import Asker
 from mercurios.api.scalars import bind_scalars
 
 __all__ = ["Asker", "load_schema"]
 
-_MODULES = (merchant, figures, predictions, orders, scenarios, questions, pictures)
+_MODULES = (
+    *(merchant, state, sales, masters, customers, stock),
+    *(figures, predictions, orders, decisions, scenarios, questions, pictures),
+)
 
 
 def load_schema() -> GraphQLSchema:
