@@ -36,6 +36,7 @@ from mercurios.lake import Lake
 from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery, SemanticLayer
 from mercurios.serving import Session, Sessions
 from mercurios.tables import TABLES
+from tests.api_lists import rows_of_lists
 
 Response = httpx.Response
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -59,7 +60,10 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
         ],
         "dim_articles": [{"article_number": article, "label": f"{word} bread", "category": f"{word} bakery"}],
-        "dim_branches": [{"branch": _branch(mark)}],
+        "dim_branches": [
+            {"branch": _branch(mark)},
+            {"branch": _branch(mark) + 1, "name": f"{word} web", "is_webshop": True},
+        ],
         "dim_suppliers": [{"supplier_number": mark * 10_000 + 1, "name": f"{word} mill"}],
         "dim_customers": [{"customer_number": customer + n} for n in range(2 if tenant == "north" else 4)],
         "mart_sales_daily": [
@@ -95,6 +99,7 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             | {"model": "RecentMean", "cutoff": CUTOFF}
             for week in range(4)
         ],
+        **rows_of_lists(word, mark),
     }
 
 

@@ -29,7 +29,7 @@ def digits(kind: str, given: str) -> int:
     """A number of a thing; raises BadRequest for anything but up to 19 digits."""
     number = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else -1
     if not 0 <= number <= _LARGEST_NUMBER:
-        raise BadRequest(f"{kind} {given[:40]!r}: expected a {kind} number, digits only")
+        raise BadRequest(f"{kind} {given[:40]!r}: expected a number, digits only")
     return number
 
 
