@@ -1,5 +1,7 @@
-"""What people tell the API: ratings, events and decisions, kept once, of one merchant, and carried into the warehouse."""
+"""What people tell the API: ratings, events and decisions, kept once, by merchant, and carried into the warehouse."""
 
+import json
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,10 +25,18 @@ DECIDE = """mutation($p: ID!, $v: Verdict!, $q: Float) {
 PROPOSALS = "{ reorderProposals(onlyOrders: false) { proposals { id item decision { verdict quantity } } } }"
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiWorld]:
-    with listening(make_world(tmp_path)) as running:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    with listening(make_world(tmp_path_factory.mktemp("feedback"))) as running:
         yield running
+
+
+@pytest.fixture
+def api(world: ApiWorld) -> ApiWorld:
+    """The world, in which nobody has told anything."""
+    for tenant in MARKS:
+        journal(world, tenant).forget()
+    return world
 
 
 def journal(api: ApiWorld, tenant: str = "north") -> Journal:
@@ -171,10 +181,8 @@ def test_a_decision_that_cannot_be(api: ApiWorld, verdict: str, quantity: str, m
 
 
 def test_a_number_that_is_none_does_not_come_in(api: ApiWorld) -> None:
-    body = (
-        b'{"query": "mutation($q: Float) { decideProposal(proposal: \\"x\\", verdict: CHANGE, quantity: $q) { item } }"'
-    )
-    assert api.post(body + b', "variables": {"q": NaN}}').status_code == 400
+    variables = {"p": proposals(api)[0]["id"], "v": "CHANGE", "q": math.nan}
+    assert api.post(json.dumps({"query": DECIDE, "variables": variables}).encode()).status_code == 400
 
 
 def test_a_proposal_that_changed_is_not_decided_on(api: ApiWorld) -> None:
@@ -196,14 +204,16 @@ def test_a_proposal_that_changed_is_not_decided_on(api: ApiWorld) -> None:
         ("analyst", DECIDE, {"p": "x", "v": "ACCEPT"}),
     ],
 )
-def test_who_may_not_tell(api: ApiWorld, role: str, document: str, given: dict[str, str]) -> None:
-    api.tokens["north"] = issue(SECRET, "north", role, timedelta(minutes=5))
+def test_who_may_not_tell(
+    api: ApiWorld, role: str, document: str, given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.tokens, "north", issue(SECRET, "north", role, timedelta(minutes=5)))
     assert api.fail(document, **given)[0] == "FORBIDDEN"
     assert journal(api).pending(10) == []
 
 
-def test_whoever_may_ask_may_rate(api: ApiWorld) -> None:
-    api.tokens["north"] = issue(SECRET, "north", "viewer", timedelta(minutes=5))
+def test_whoever_may_ask_may_rate(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(api.tokens, "north", issue(SECRET, "north", "viewer", timedelta(minutes=5)))
     api.ask(RATE, a=answer_id(api), h=True)
     assert journal(api).pending(10)[0].role == "viewer"
 
@@ -215,12 +225,10 @@ def test_the_audit_log_knows_who_told_and_not_what(api: ApiWorld) -> None:
     assert "Krause" not in str(line)
 
 
-def test_what_cannot_be_kept_is_told(api: ApiWorld) -> None:
-    answer = answer_id(api)
-    kept = journal(api)
-    kept._path.parent.mkdir(parents=True, exist_ok=True)
-    kept._path.write_text("no database" * 100)
-    code, said = api.fail(RATE, a=answer, h=True)
+def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    with listening(make_world(tmp_path)) as api:
+        (tmp_path / "journal.db").write_text("no database" * 100)
+        code, said = api.fail(RATE, a=answer_id(api), h=True)
     assert (code, said) == ("JOURNAL_ERROR", "the journal cannot be used for now, nothing was kept; try again later")
 
 
@@ -262,9 +270,10 @@ def test_what_was_carried_before_a_crash_is_not_there_twice(
         raise KeyboardInterrupt
 
     with DuckDBWarehouse.open(f"duckdb:///{tmp_path}/warehouse.duckdb") as warehouse:
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(Journal, "carried", crash)
-            carry_feedback("north", journal(api), warehouse)
+            with pytest.raises(KeyboardInterrupt):
+                carry_feedback("north", journal(api), warehouse)
         assert carry_feedback("north", journal(api), warehouse).events == 0
         assert warehouse.rows(EVENTS, "north").num_rows == 1
         assert journal(api).pending(10) == []
