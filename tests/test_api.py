@@ -24,9 +24,11 @@ from structlog.testing import capture_logs
 
 from mercurios.api.access import ROLES
 from mercurios.api.access.tokens import AUDIENCE, ISSUER, issue, verify
+from mercurios.api.document import document
 from mercurios.api.documents import DocumentLimits, Documents, InvalidDocument
 from mercurios.api.resolvers import load_schema
 from mercurios.api.server import listen, serve
+from mercurios.config import ROOT
 from mercurios.errors import BadRequest, ConfigError, Unauthenticated
 from mercurios.metrics import CompiledQuery, MetricQuery
 from tests.api_world import SECRET, ApiWorld, fill, listening, make_world
@@ -83,6 +85,13 @@ def test_everything_in_the_schema_is_described() -> None:
         parts = [*fields.items(), *getattr(kind, "values", {}).items(), *arguments]
         for name, part in ((kind.name, kind), *parts):
             assert part.description, f"{kind.name}: {name} has no description"
+
+
+def test_the_document_says_what_the_schema_says() -> None:
+    written = (ROOT / "docs" / "graphql.md").read_text(encoding="utf-8")
+    assert written == document(load_schema()), "run `make docs`"
+    for said in ("### sales", "needs the role buyer", "`Int = 50`", "### Type StockoutRisk", "`Boolean = true`"):
+        assert said in written
 
 
 # The fields
