@@ -1,6 +1,6 @@
 """The lists of the API: pages that fit together, cursors that are refused, and what each role sees of two merchants."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_customers_have_pseudonyms_of_their_merchant(api: ApiWorld) -> None:
     document = "{ customers { nodes { id number segment } } }"
     first, again = (api.ask(document)["customers"]["nodes"] for _ in range(2))
     assert first == again
-    assert [one["id"] for one in first] == sorted(one["id"] for one in first)
+    assert len({one["id"] for one in first}) == 2
     assert {len(one["id"]) for one in first} == {32}
     assert [one["number"] for one in nodes(api, "customers", "segment: AT_RISK")] == ["88002"]
     seals = api.app.service._backend.seals
@@ -195,9 +195,7 @@ def test_a_cursor_belongs_to_its_list_its_filters_and_its_merchant(api: ApiWorld
     for at in range(0, len(own), 7):
         changed = own[:at] + ("A" if own[at] != "A" else "B") + own[at + 1 :]
         assert "no cursor of ours" in api.fail(document, after=changed)[1]
-    sealed = urlsafe_b64decode(own + "=" * (-len(own) % 4))
-    longer = urlsafe_b64encode(sealed[:16] + sealed[16:].replace(b"2017-12-02", b"2019-12-02")).decode().rstrip("=")
-    assert "no cursor of ours" in api.fail(document, after=longer)[1]
+    assert b"2017-12-02" not in urlsafe_b64decode(own + "=" * (-len(own) % 4)), "nor can it be read"
 
 
 def test_a_cursor_of_another_release_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Long lists, a page at a time: from key to key, so that a page costs the same however far down it is.
 
-    BRANCHES = Listing("branches", ("dim_branches",), "marts.dim_branches", "name", {"branch": "bigint"})
+    BRANCHES = Listing("branches", ("dim_branches",), "marts.dim_branches as own", "own.name", {"own.branch": "bigint"})
     page = connection(asker, BRANCHES, {"first": 50})
     page["nodes"], page["pageInfo"]["endCursor"]
 
@@ -24,10 +24,12 @@ _KEY = "_key"
 
 @dataclass(frozen=True)
 class Listing:
-    """A list: columns (SQL, named as the schema names them) of a source, one row by key.
+    """A list: columns (SQL, named as the schema names them) of a source and what is joined to it, one row by key.
 
-    tables: those of the release that it reads. key: columns never null, with their types, in the order of the list.
-    filters: conditions by the argument they belong to, which is a parameter of them.
+    tables: those of the release that it reads. source: has an alias, by which columns are named; key and filters know
+    nothing else, so that a page is cut before anything is joined to it (`joined` brings at most one row to each).
+    key: columns never null, with their types, in the order of the list. filters: conditions by the argument they belong
+    to, which is a parameter of them.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Listing:
     source: str
     columns: str
     key: Mapping[str, str]
+    joined: str = ""
     filters: Mapping[str, str] = field(default_factory=dict)
     is_descending: bool = False
 
@@ -111,7 +114,12 @@ def _rows(
 ) -> list[dict[str, Any]]:
     keys = ", ".join(f"cast({name} as {kind}) as {_KEY}{n}" for n, (name, kind) in enumerate(listing.key.items()))
     order = ", ".join(f"{name} {'desc' if listing.is_descending else 'asc'}" for name in listing.key)
-    sql = f"select {listing.columns}, {keys} {_from(listing, conditions)} order by {order} limit $limit"
+    alias = listing.source.rpartition(" as ")[2]
+    sql = (
+        f"select {listing.columns}, {keys}"  # noqa: S608 - SQL of ours, values are parameters
+        f" from (select {alias}.* {_from(listing, conditions)} order by {order} limit $limit) as {alias}"
+        f" {listing.joined} order by {order}"
+    )
     rows: list[dict[str, Any]] = asker.session.query(sql, _used(sql, parameters)).to_pylist()
     return rows
 

@@ -16,32 +16,32 @@ from mercurios.jobs.delay import find_supplier
 BRANCHES = Listing(
     name="branches",
     tables=("dim_branches",),
-    source="marts.dim_branches",
+    source="marts.dim_branches as branches",
     columns="""
         cast(branch as varchar) as number, coalesce(name, cast(branch as varchar)) as name, country,
         coalesce(is_active, true) as "isActive", coalesce(is_webshop, false) as "isWebshop",
         first_sold_on as "firstSoldOn", last_sold_on as "lastSoldOn"
     """,
-    key={"branch": "bigint"},
+    key={"branches.branch": "bigint"},
 )
 CATEGORIES = Listing(
     name="categories",
     tables=("dim_categories",),
-    source="marts.dim_categories",
+    source="marts.dim_categories as categories",
     columns="""
         cast(category_number as varchar) as number, coalesce(name, cast(category_number as varchar)) as name,
         department, path, depth, cast(parent_number as varchar) as parent,
         coalesce(is_service, false) as "isService", vat_rate as "vatRate"
     """,
-    key={"category_number": "bigint"},
+    key={"categories.category_number": "bigint"},
 )
 ARTICLES = Listing(
     name="articles",
     tables=("dim_articles", "mart_product_performance"),
-    source="""marts.dim_articles as articles
-        left join marts.mart_product_performance as figures using (article_number)""",
+    source="marts.dim_articles as articles",
+    joined="left join marts.mart_product_performance as figures on articles.article_number = figures.article_number",
     columns="""
-        cast(article_number as varchar) as number, articles.label as label, articles.category as category,
+        cast(articles.article_number as varchar) as number, articles.label as label, articles.category as category,
         articles.department as department, articles.product_type as "productType", articles.brand as brand,
         articles.season as season, articles.supplier as supplier,
         cast(articles.supplier_number as varchar) as "supplierNumber",
@@ -62,7 +62,7 @@ ARTICLES = Listing(
             'stockValue': cast(figures.stock_value as double)
         } end as figures
     """,
-    key={"article_number": "bigint"},
+    key={"articles.article_number": "bigint"},
     filters={
         "category": "articles.category = $category",
         "supplier": "articles.supplier_number = $supplier",
@@ -72,11 +72,13 @@ ARTICLES = Listing(
 SUPPLIERS = Listing(
     name="suppliers",
     tables=("dim_suppliers", "mart_supplier_performance"),
-    source="""marts.dim_suppliers as suppliers
-        left join marts.mart_supplier_performance as figures using (supplier_number)""",
+    source="marts.dim_suppliers as suppliers",
+    joined="""left join marts.mart_supplier_performance as figures
+        on suppliers.supplier_number = figures.supplier_number""",
     columns="""
-        cast(supplier_number as varchar) as number, coalesce(suppliers.name, cast(supplier_number as varchar)) as name,
-        suppliers.country as country, coalesce(suppliers.is_active, true) as "isActive",
+        cast(suppliers.supplier_number as varchar) as number,
+        coalesce(suppliers.name, cast(suppliers.supplier_number as varchar)) as name, suppliers.country as country,
+        coalesce(suppliers.is_active, true) as "isActive",
         case when figures.tenant_id is not null then {
             'asOfOn': figures.as_of_on, 'soldUnits364d': figures.sold_units_364d,
             'revenue364d': cast(figures.revenue_364d as double), 'returnRate364d': figures.return_rate_364d,
@@ -87,7 +89,7 @@ SUPPLIERS = Listing(
             'stockValue': cast(figures.stock_value as double), 'openValue': cast(figures.open_value as double)
         } end as figures
     """,
-    key={"supplier_number": "bigint"},
+    key={"suppliers.supplier_number": "bigint"},
 )
 
 

@@ -17,10 +17,12 @@ from mercurios.errors import BadRequest
 SALES = Listing(
     name="sales",
     tables=("fct_sale_lines", "dim_articles"),
-    source="marts.fct_sale_lines as lines left join marts.dim_articles as articles using (article_number)",
+    source="marts.fct_sale_lines as lines",
+    joined="left join marts.dim_articles as articles on lines.article_number = articles.article_number",
     columns="""
         lines.sale_line_id as id, lines.receipt_id as receipt, lines.sold_on as "soldOn", lines.sold_at as "soldAt",
-        cast(lines.branch as varchar) as branch, cast(article_number as varchar) as article, articles.label as label,
+        cast(lines.branch as varchar) as branch, cast(lines.article_number as varchar) as article,
+        articles.label as label,
         lines.category as category, lines.department as department, lines.product_type as "productType",
         lines.supplier as supplier, lines.season as season, lines.quantity as quantity,
         cast(lines.gross_amount as double) as revenue, cast(lines.label_amount as double) as "labelValue",
@@ -34,7 +36,7 @@ SALES = Listing(
         "last_day": "lines.sold_on <= $last_day",
         "branch": "lines.branch = $branch",
         "category": "lines.category = $category",
-        "article": "article_number = $article",
+        "article": "lines.article_number = $article",
     },
     is_descending=True,
 )

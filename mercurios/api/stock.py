@@ -15,9 +15,11 @@ from mercurios.api.names import article_number, branch_number, category_name
 STOCK = Listing(
     name="stock",
     tables=("mart_inventory_status", "dim_articles"),
-    source="marts.mart_inventory_status as stock left join marts.dim_articles as articles using (article_number)",
+    source="marts.mart_inventory_status as stock",
+    joined="left join marts.dim_articles as articles on stock.article_number = articles.article_number",
     columns="""
-        cast(stock.branch as varchar) as branch, cast(article_number as varchar) as article, articles.label as label,
+        cast(stock.branch as varchar) as branch, cast(stock.article_number as varchar) as article,
+        articles.label as label,
         stock.category as category, stock.department as department, stock.product_type as "productType",
         stock.supplier as supplier, stock.season as season, stock.snapshot_on as "snapshotOn",
         stock.stock_units as "stockUnits", stock.on_order_units as "onOrderUnits", stock.units_91d as "units91d",
@@ -28,11 +30,11 @@ STOCK = Listing(
         stock.is_old as "isOld", stock.turnover as turnover, cast(stock.stock_value as double) as "stockValue",
         cast(stock.excess_stock_value as double) as "excessStockValue"
     """,
-    key={"stock.branch": "bigint", "article_number": "bigint"},
+    key={"stock.branch": "bigint", "stock.article_number": "bigint"},
     filters={
         "branch": "stock.branch = $branch",
         "category": "stock.category = $category",
-        "article": "article_number = $article",
+        "article": "stock.article_number = $article",
         "risk": "stock.stockout_risk = $risk",
     },
 )
