@@ -207,7 +207,8 @@ class ToySemantics:
         keys = {f"date_trunc('{query.grain.lower()}', sold_on)::date": "metric_time"} if query.grain else {}
         keys |= {name: name for name in query.group_by}
         sums = {f"sum({'lines' if name == 'margin' else name})": name for name in query.names}
-        conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where] or ["true"]
+        conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where]
+        conditions += [f"sold_on between '{query.start or date.min}' and '{query.end or date.max}'"]
         sql = (
             f"select {', '.join(f'{source} as {name}' for source, name in (keys | sums).items())}"
             f" from marts.mart_sales_daily where {' and '.join(conditions)}"

@@ -6,6 +6,7 @@ measure(asker, query).rows
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +20,13 @@ from mercurios.serving import Session
 MAX_NAMES = 10
 MAX_VALUES = 1_000
 _CACHED_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True)
+class Measured(MetricResult):
+    """A result with the query it answers."""
+
+    query: MetricQuery
 
 
 def metric_query(arguments: Mapping[str, Any]) -> MetricQuery:
@@ -87,8 +95,9 @@ def _metric_catalog(_: object, info: GraphQLResolveInfo) -> Sequence[Metric]:
     return asker.semantics.catalog()
 
 
-def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> MetricResult:
-    return measure(info.context, metric_query(arguments))
+def _metrics(_: object, info: GraphQLResolveInfo, **arguments: Any) -> Measured:
+    query = metric_query(arguments)
+    return Measured(**vars(measure(info.context, query)), query=query)
 
 
 def _in_locale(field: str) -> Callable[..., str | None]:

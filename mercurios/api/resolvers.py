@@ -11,6 +11,7 @@ from importlib.resources import files
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema
 
 from mercurios.api import (
+    comparisons,
     customers,
     decisions,
     figures,
@@ -32,7 +33,7 @@ __all__ = ["Asker", "load_schema"]
 
 _MODULES = (
     *(merchant, state, sales, masters, customers, stock),
-    *(figures, predictions, orders, decisions, scenarios, questions, pictures),
+    *(figures, comparisons, predictions, orders, decisions, scenarios, questions, pictures),
 )
 
 
