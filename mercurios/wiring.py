@@ -311,5 +311,6 @@ def serve_api(port: int, announce: Callable[[str], None], settings: Settings | N
         lake.releases,
         open_journals(chosen).of,
         Seals(token_secret(chosen)),
+        lambda tenant_id: tenants(chosen).get(tenant_id).sla,
     )
     serve(make_app(backend, open_access(chosen)), port, announce=announce)

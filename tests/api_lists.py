@@ -46,6 +46,7 @@ def rows_of_lists(word: str, mark: int) -> dict[str, list[dict[str, Any]]]:
         ],
         "mart_data_quality": [
             {"rule": rule, "severity": severity, "entity": entity, "checked": checked, "breaches": breaches}
+            | {"statement": f"{word} rule", "fallback": f"{word} fallback", "remedy": f"{word} remedy"}
             | {"share": breaches / checked if checked else None}
             | {"example": f"{word} record: wrong" if breaches else None}
             for rule, severity, entity, checked, breaches in RULES

@@ -36,6 +36,7 @@ from mercurios.lake import Lake
 from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery, SemanticLayer
 from mercurios.serving import Session, Sessions
 from mercurios.tables import TABLES
+from mercurios.tenancy import Sla
 from tests.api_lists import rows_of_lists
 
 Response = httpx.Response
@@ -293,7 +294,7 @@ def make_world(  # noqa: PLR0913 - parts of a world
         fill(lake, leave_out=leave_out)
     sessions, toy, cache = Sessions(lake, refresh_seconds=0.0), ToySemantics(), open_cache("memory:")
     journals = Journals.open(f"sqlite:///{folder}/journal.db")
-    kept = (lake.releases, journals.of, Seals(SECRET))
+    kept = (lake.releases, journals.of, Seals(SECRET), lambda _: Sla(freshness_hours=26))
     backend = Backend(sessions, lambda _: semantics or toy, toy_ask, cache, lambda: tuple(MARKS), *kept)  # type: ignore[arg-type,return-value]
     audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
     access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)

@@ -120,7 +120,9 @@ def test_segments(api: ApiWorld) -> None:
 
 
 def test_data_quality_tells_the_gravest_first(api: ApiWorld) -> None:
-    rules = api.ask("{ dataQuality { rule severity entity checked breaches share example } }")["dataQuality"]
+    fields = "rule severity entity statement fallback remedy checked breaches share example"
+    rules = api.ask(f"{{ dataQuality {{ {fields} }} }}")["dataQuality"]
+    assert (rules[0]["statement"], rules[0]["remedy"]) == ("northern rule", "northern remedy")
     named = ["day_in_future", "sale_without_cost", "article_without_category", "order_without_day"]
     assert [rule["rule"] for rule in rules] == named
     assert (rules[0]["severity"], rules[0]["share"], rules[0]["example"]) == ("ERROR", 0.01, "northern record: wrong")
@@ -129,9 +131,19 @@ def test_data_quality_tells_the_gravest_first(api: ApiWorld) -> None:
 
 
 def test_freshness_is_by_the_merchant_s_own_day(api: ApiWorld) -> None:
-    told = {one["subject"]: one for one in api.ask("{ freshness { subject newestOn ageDays records } }")["freshness"]}
+    document = "{ freshness { subject newestOn ageDays records promise { hours ageHours isKept } } }"
+    told = {one["subject"]: one for one in api.ask(document)["freshness"]}
+    # The last day of business ended at five in the morning UTC of 3 December; it traded on every day it knows of.
+    promise = {"hours": 26.0, "ageHours": 24 * 3_275 + 24.0 - 5, "isKept": False}
     # The release speaks for midnight UTC of 22 November 2026, when it is the 21st in New York.
-    assert told["SALES"] == {"subject": "SALES", "newestOn": "2017-12-02", "ageDays": 3_276, "records": 3}
+    assert told["SALES"] == {
+        "subject": "SALES",
+        "newestOn": "2017-12-02",
+        "ageDays": 3_276,
+        "records": 3,
+        "promise": promise,
+    }
+    assert {one["promise"] for subject, one in told.items() if subject != "SALES"} == {None}
     assert told.keys() == {"SALES", "STOCK", "FORECASTS", "REORDER_PROPOSALS"}, "what the release holds"
 
 

@@ -17,6 +17,7 @@ from mercurios.journal import Journal
 from mercurios.lake import Release
 from mercurios.metrics import SemanticLayer
 from mercurios.serving import Session
+from mercurios.tenancy import Sla
 
 
 class SessionSource(Protocol):
@@ -35,7 +36,8 @@ class Backend:
 
     semantics: the metric definitions a release was published with. ask: session, question and language (`de`, `en`
     or None) to an answer. tenants: the ids that tokens may name. releases: all there are, oldest first. journal: where
-    it is written what people tell, by tenant. seals: what the API gives out and takes back.
+    it is written what people tell, by tenant. seals: what the API gives out and takes back. sla: what a tenant is
+    promised.
     """
 
     sessions: SessionSource
@@ -46,3 +48,4 @@ class Backend:
     releases: Callable[[], Sequence[Release]]
     journal: Callable[[str], Journal]
     seals: Seals
+    sla: Callable[[str], Sla]

@@ -4,13 +4,16 @@
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from graphql import GraphQLResolveInfo
 
 from mercurios.api.asker import Asker, Resolvers
 from mercurios.errors import BadRequest, NoRelease
+from mercurios.quality.score import trading
 
 MAX_RELEASES = 100
 _SUBJECTS = {
@@ -26,7 +29,7 @@ _NEWEST = """
 """
 _RULES = """
     select
-        rule, upper(severity) as severity, entity, example,
+        rule, upper(severity) as severity, entity, statement, fallback, remedy, example,
         coalesce(checked, 0) as checked, coalesce(breaches, 0) as breaches, share
     from marts.mart_data_quality
     where breaches > 0 or not $only_broken
@@ -48,16 +51,29 @@ def _releases(_: object, info: GraphQLResolveInfo, first: int | None = None) -> 
 
 
 def _freshness(_: object, info: GraphQLResolveInfo) -> Sequence[Mapping[str, Any]]:
-    session = info.context.session
-    zone = session.query("select time_zone from marts.dim_tenants")["time_zone"][0].as_py()
-    today = session.release.as_of.astimezone(ZoneInfo(zone)).date()
+    asker: Asker = info.context
+    session = asker.session
+    zone = ZoneInfo(session.query("select time_zone from marts.dim_tenants")["time_zone"][0].as_py())
+    today = session.release.as_of.astimezone(zone).date()
     told = []
     for subject, (table, day) in _SUBJECTS.items():
         if session.holds(table):
             [row] = session.query(_NEWEST.format(table=table, day=day), {"today": today}).to_pylist()
             age = None if row["newestOn"] is None else (today - row["newestOn"]).days
-            told.append({"subject": subject, "ageDays": age, **row})
+            promise = _promise(asker, today, zone) if subject == "SALES" else None
+            told.append({"subject": subject, "ageDays": age, "promise": promise, **row})
     return told
+
+
+def _promise(asker: Asker, today: date, zone: ZoneInfo) -> Mapping[str, Any]:
+    """The merchant's agreement, judged as the flow `quality` judges it: by when the tills last sold something."""
+    sla = asker.backend.sla(asker.identity.tenant)
+    days = asker.session.query("select distinct sold_on from marts.fct_sale_lines where sold_on is not null")
+    traded = trading(pl.Series(days["sold_on"]), today, zone)
+    if traded is None:
+        return {"hours": sla.freshness_hours, "ageHours": None, "isKept": False}
+    age, allowed = traded.age_hours(asker.session.release.as_of), traded.allowed_hours(sla)
+    return {"hours": allowed, "ageHours": age, "isKept": age <= allowed}
 
 
 def _data_quality(_: object, info: GraphQLResolveInfo, onlyBroken: bool | None = None) -> Sequence[Mapping[str, Any]]:
