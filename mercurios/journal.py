@@ -135,6 +135,16 @@ class Journal:
             ).fetchall()
         return {note.about: note for note in (_note(row[:-1]) for row in rows)}
 
+    def recent(self, kind: str, limit: int) -> Sequence[Note]:
+        """The newest note about each thing, the latest first."""
+        with self._reading() as database:
+            rows = database.execute(
+                f"select {_COLUMNS}, max(number) from notes where tenant = ? and kind = ?"  # noqa: S608 - a constant
+                " group by about order by number desc limit ?",
+                (self._tenant_id, kind, limit),
+            ).fetchall()
+        return [_note(row[:-1]) for row in rows]
+
     def pending(self, limit: int) -> Sequence[Note]:
         """Notes that nobody has carried away yet, oldest first."""
         with self._reading() as database:

@@ -68,6 +68,23 @@ def test_an_answer_is_rated_and_the_last_rating_counts(api: ApiWorld) -> None:
     assert journal(api, "south").pending(10) == []
 
 
+def test_an_admin_reads_what_was_said_of_answers(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = "{ feedback { isHelpful comment status metrics release role } }"
+    assert api.fail(document)[0] == "FORBIDDEN", "a buyer may not"
+    for helped, question in ((False, "revenue"), (True, "revenue"), (False, "Wetter?")):
+        api.ask(RATE, a=answer_id(api, question), h=helped, c="½ l\u00a0Öl 👩‍🌾")
+    monkeypatch.setitem(api.tokens, "north", issue(SECRET, "north", "admin", timedelta(minutes=5)))
+    monkeypatch.setitem(api.tokens, "south", issue(SECRET, "south", "admin", timedelta(minutes=5)))
+    common = {"comment": "½ l\u00a0Öl 👩‍🌾", "release": "r000001", "role": "BUYER"}
+    assert api.ask(document)["feedback"] == [
+        {"isHelpful": False, "status": "REFUSED", "metrics": [], **common},
+        {"isHelpful": True, "status": "ANSWERED", "metrics": ["revenue"], **common},
+    ]
+    assert len(api.ask("{ feedback(first: 1) { at } }")["feedback"]) == 1
+    assert api.ask(document, tenant="south")["feedback"] == []
+    assert api.fail("{ feedback(first: 0) { at } }")[1] == "first 0: expected 1 to 1,000 ratings"
+
+
 def test_a_refusal_can_be_rated_as_well(api: ApiWorld) -> None:
     api.ask(RATE, a=answer_id(api, "Wetter?"), h=False)
     assert journal(api).pending(10)[0].body["status"] == "REFUSED"

@@ -7,6 +7,7 @@ None stays None: nothing was asked for.
 """
 
 import difflib
+import unicodedata
 
 from mercurios.errors import BadRequest
 from mercurios.serving import Session
@@ -65,12 +66,12 @@ def category_name(session: Session, given: str | None) -> str | None:
 def text(what: str, given: str | None, most: int) -> str | None:
     """What somebody wrote, without blanks around it, None when nothing is left.
 
-    Raises BadRequest for one that is too long or holds characters nobody can see, other than line breaks.
+    Raises BadRequest for one that is too long or holds control characters other than line breaks and tabs.
     """
     said = (given or "").strip()
     if len(said) > most:
         raise BadRequest(f"the {what} has {len(said):,} characters, at most {most:,} are kept; shorten it")
-    if not all(character.isprintable() or character == "\n" for character in said):
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in said):
         raise BadRequest(f"the {what} holds control characters; send plain text")
     return said or None
 

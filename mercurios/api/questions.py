@@ -5,7 +5,7 @@ the question. So no answer is kept, and no question.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from mercurios.journal import Told
 
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_COMMENT_CHARACTERS = 500
+MAX_RATINGS = 1_000
 _ANSWER = "answer"
 
 
@@ -66,9 +67,18 @@ def _rate_answer(
         "isHelpful": isHelpful,
         "comment": text("comment", comment, MAX_COMMENT_CHARACTERS),
     }
-    about = hashlib.sha256("/".join((answer, asker.identity.how, asker.identity.subject)).encode()).hexdigest()[:32]
+    who = (release, asked, asker.identity.how, asker.identity.subject)
+    about = hashlib.sha256("/".join(who).encode()).hexdigest()[:32]
     note, _is_new = asker.journal.add(Told("rating", about, body, **asker.author))
     return {"answer": answer, "isHelpful": isHelpful, "comment": note.body["comment"], "at": note.at}
+
+
+def _feedback(_: object, info: GraphQLResolveInfo, first: int | None = None) -> Sequence[Mapping[str, Any]]:
+    asker: Asker = info.context
+    most = 50 if first is None else first
+    if not 1 <= most <= MAX_RATINGS:
+        raise BadRequest(f"first {most}: expected 1 to {MAX_RATINGS:,} ratings")
+    return [{**note.body, "at": note.at, "role": note.role.upper()} for note in asker.journal.recent("rating", most)]
 
 
 def _of_answer(field: str) -> Callable[..., Any]:
@@ -77,6 +87,7 @@ def _of_answer(field: str) -> Callable[..., Any]:
 
 RESOLVERS: Resolvers = {
     "Query.ask": _ask,
+    "Query.feedback": _feedback,
     "Mutation.rateAnswer": _rate_answer,
     **{f"Answer.{field}": _of_answer(field) for field in ("status", "text", "columns", "rows", "query", "sources")},
 }
