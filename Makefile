@@ -50,8 +50,9 @@ bench-api: $(VENV)/test  ## a hundred requests a second over twenty merchants, a
 notebook: $(VENV)/run  ## open JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
 
-docs: $(VENV)/run  ## write docs/metrics.md and the page var/docs/dbt.html (models, columns, lineage) from dbt/
+docs: $(VENV)/run  ## write docs/metrics.md, docs/graphql.md and the page var/docs/dbt.html (models, columns, lineage)
 	$(BIN)/python -m mercurios.metrics docs/metrics.md var/docs/dbt.html
+	$(BIN)/python -m mercurios.api docs/graphql.md
 
 lock: $(VENV)/run  ## resolve pyproject.toml into the two locks again, keeping what still fits
 	sh .ci/lock

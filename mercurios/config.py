@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         ge=1,
         description="memory the API keeps merchants' rows in, of all its processes together",
     )
+    journal: str = Field(
+        default="", description="what people tell the API, sqlite:///PATH on a local disk; under home when empty"
+    )
     llm: str = Field(default="none:", repr=False, description="none: or the base URL of an OpenAI-compatible server")
     llm_model: str = Field(default="", description="model name to ask for at the LLM server")
     llm_key: SecretStr = Field(default=SecretStr(""), description="key for the LLM server")
@@ -94,6 +97,11 @@ class Settings(BaseSettings):
         """MLflow tracking and registry; `mlruns/` of the checkout unless set, or under home where home was moved."""
         folder = ROOT / "mlruns" if self.home == ROOT / "var" else self.home / "mlruns"
         return self.mlflow or f"sqlite:///{folder}/mlflow.db"
+
+    @property
+    def journal_url(self) -> str:
+        """Journal URL; SQLite under home unless set."""
+        return self.journal or f"sqlite:///{self.home}/journal.db"
 
     @property
     def tenants_folder(self) -> Path:

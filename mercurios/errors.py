@@ -35,6 +35,8 @@
         Forbidden                 known, and may not
         RateLimited               asks too often (Transient)
         AccessUnavailable         who asks cannot be known, or not be written down, for now (Transient)
+      JournalError                what people tell could not be kept or read for now (Transient)
+        JournalFull               too much of it waits to be carried into the warehouse
       BadRequest                  what was asked is malformed or too large
         InvalidDocument           of mercurios.api.documents: it is no GraphQL, or does not fit the schema
 
@@ -199,6 +201,14 @@ class RateLimited(AccessError, Transient):
 
 class AccessUnavailable(AccessError, Transient):
     """Who asks cannot be known, or cannot be written down, for now."""
+
+
+class JournalError(MercuriosError, Transient):
+    """What people tell could not be kept or read for now; nothing was kept."""
+
+
+class JournalFull(JournalError):
+    """Too much waits to be carried into the warehouse."""
 
 
 class BadRequest(MercuriosError):

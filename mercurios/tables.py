@@ -305,9 +305,10 @@ _MARTS = (
     ),
     _table(
         "mart_data_quality",
-        "tenant × rule of the warehouse; breaches of it in rows of the entity",
+        "tenant × rule of the warehouse; breaches of it in rows of the entity. statement: the rule as a sentence; "
+        "fallback: what the marts do with such a record; remedy: what somebody can do about it",
         "rule",
-        text="rule severity entity example",
+        text="rule severity entity statement fallback remedy example",
         int="checked breaches",
         float="share",
     ),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mercurios.forecasting.engine import Workers
     from mercurios.jobs.retrain import RetrainReport
     from mercurios.jobs.status import Status
+    from mercurios.journal import Journals
     from mercurios.lake import Expiry, Lake
     from mercurios.registry import ModelVersion, Registry
     from mercurios.release_files import ReleaseFiles
@@ -85,13 +86,13 @@ def spool_folder(settings: Settings | None = None) -> Path:
 
 
 def forget_tenant(tenant_id: str, settings: Settings | None = None) -> Mapping[str, int]:
-    """Delete what the warehouse and the spool have of a tenant; returns rows deleted by table."""
+    """Delete what warehouse, spool and journal have of a tenant; returns rows deleted by table."""
     chosen = settings or Settings()
     with open_warehouse(chosen) as warehouse:
         forgotten = warehouse.forget(tenant_id)
     with suppress(FileNotFoundError):
         shutil.rmtree(spool_folder(chosen) / tenant_id)
-    return forgotten
+    return {**forgotten, "journal": open_journals(chosen).of(tenant_id).forget()}
 
 
 def open_warehouse(settings: Settings | None = None, *, read_only: bool = False) -> "Warehouse":
@@ -278,6 +279,13 @@ def status(settings: Settings | None = None) -> "Status":
         return collect(tenant_ids(settings), warehouse, open_lake(settings), open_registry(settings))
 
 
+def open_journals(settings: Settings | None = None) -> "Journals":
+    """What people tell the API, by tenant."""
+    from mercurios.journal import Journals
+
+    return Journals.open((settings or Settings()).journal_url)
+
+
 def serve_api(port: int, processes: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
     """Serve the API on loopback until SIGINT or SIGTERM."""
     chosen = settings or Settings()
@@ -328,6 +336,7 @@ def warm_answers(settings: Settings | None = None) -> "Warmed":
 def _backend(settings: Settings, session_bytes: int | None = None) -> "Backend":
     from mercurios.answers.llm import open_model
     from mercurios.api.backend import Backend
+    from mercurios.api.seals import Seals
     from mercurios.cache import open_cache
     from mercurios.jobs.query import ask
     from mercurios.serving import Session, Sessions
@@ -340,4 +349,14 @@ def _backend(settings: Settings, session_bytes: int | None = None) -> "Backend":
         return ask(session, files.semantics(session.release), files.index(session), question, locale, llm)
 
     sessions = Sessions(lake, capacity_bytes=session_bytes or settings.session_bytes)
-    return Backend(sessions, files.semantics, answer, open_cache(settings.cache), tenants(settings).ids)
+    return Backend(
+        sessions,
+        files.semantics,
+        answer,
+        open_cache(settings.cache),
+        tenants(settings).ids,
+        lake.releases,
+        open_journals(settings).of,
+        Seals(token_secret(settings)),
+        lambda tenant_id: tenants(settings).get(tenant_id).sla,
+    )

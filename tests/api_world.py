@@ -28,13 +28,17 @@ from mercurios.api.access.provider import Provider
 from mercurios.api.access.tokens import issue
 from mercurios.api.backend import Backend
 from mercurios.api.processes import listen
+from mercurios.api.seals import Seals
 from mercurios.api.server import Api, make_app, make_server
 from mercurios.cache import Cache, open_cache
 from mercurios.errors import InvalidMetricQuery, UnknownDimension, UnknownMetric
+from mercurios.journal import Journals
 from mercurios.lake import Lake
 from mercurios.metrics import MAX_LIMIT, CompiledQuery, Metric, MetricQuery, SemanticLayer
 from mercurios.serving import Session, Sessions
 from mercurios.tables import TABLES
+from mercurios.tenancy import Sla
+from tests.api_lists import rows_of_lists
 
 Response = httpx.Response
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -58,7 +62,10 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             {"name": f"{word} stores", "currency": "USD", "time_zone": "America/New_York", "locale": word[:2]}
         ],
         "dim_articles": [{"article_number": article, "label": f"{word} bread", "category": f"{word} bakery"}],
-        "dim_branches": [{"branch": _branch(mark)}],
+        "dim_branches": [
+            {"branch": _branch(mark)},
+            {"branch": _branch(mark) + 1, "name": f"{word} web", "is_webshop": True},
+        ],
         "dim_suppliers": [{"supplier_number": mark * 10_000 + 1, "name": f"{word} mill"}],
         "dim_customers": [{"customer_number": customer + n} for n in range(2 if tenant == "north" else 4)],
         "mart_sales_daily": [
@@ -94,6 +101,7 @@ def rows_of(tenant: str) -> dict[str, list[dict[str, Any]]]:
             | {"model": "RecentMean", "cutoff": CUTOFF}
             for week in range(4)
         ],
+        **rows_of_lists(word, mark),
     }
 
 
@@ -201,7 +209,8 @@ class ToySemantics:
         keys = {f"date_trunc('{query.grain.lower()}', sold_on)::date": "metric_time"} if query.grain else {}
         keys |= {name: name for name in query.group_by}
         sums = {f"sum({'lines' if name == 'margin' else name})": name for name in query.names}
-        conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where] or ["true"]
+        conditions = [f"{c.dimension}::varchar in ({_literals(c.values)})" for c in query.where]
+        conditions += [f"sold_on between '{query.start or date.min}' and '{query.end or date.max}'"]
         sql = (
             f"select {', '.join(f'{source} as {name}' for source, name in (keys | sums).items())}"
             f" from marts.mart_sales_daily where {' and '.join(conditions)}"
@@ -290,7 +299,9 @@ def make_world(  # noqa: PLR0913 - parts of a world
     if not is_empty:
         fill(lake, leave_out=leave_out)
     sessions, toy, cache = Sessions(lake, refresh_seconds=refresh_seconds), ToySemantics(), open_cache(cache_url)
-    backend = Backend(sessions, lambda _: semantics or toy, ask or toy_ask, cache, lambda: tuple(MARKS))  # type: ignore[arg-type,return-value]
+    journals = Journals.open(f"sqlite:///{folder}/journal.db")
+    kept = (lake.releases, journals.of, Seals(SECRET), lambda _: Sla(freshness_hours=26))
+    backend = Backend(sessions, lambda _: semantics or toy, ask or toy_ask, cache, lambda: tuple(MARKS), *kept)  # type: ignore[arg-type,return-value]
     audited, keys = folder / "access" / "audit.jsonl", ApiKeys(folder / "access" / "keys.sqlite")
     access = Access(SECRET, keys, limits or RateLimits(10_000, 10_000), AuditLog.open(audited), provider)
     app = make_app(backend, access, **options)

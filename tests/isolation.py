@@ -71,6 +71,24 @@ FIELDS: Mapping[str, str] = {
         "promotionScenario(category: $key, week: $week, discount: $discount, kind: $kind)"
         " { category forecast currency difference { mean } }"
     ),
+    "from: Date, branch: String, key: String, limit: Int": (
+        "sales(from: $from, branch: $branch, category: $key, first: $limit)"
+        " { nodes { receipt soldOn branch article label category revenue cost customerNumber } totalCount }"
+    ),
+    "supplier: String, key: String, limit: Int": (
+        "articles(category: $key, supplier: $supplier, first: $limit)"
+        " { nodes { number label category purchasePrice figures { revenue364d stockValue } } totalCount }"
+    ),
+    "branch: String, article: String, key: String": (
+        "stock(branch: $branch, article: $article, category: $key)"
+        " { nodes { branch article label stockUnits stockValue } totalCount }"
+    ),
+    "limit: Int": (
+        "customers(first: $limit) { nodes { number segment revenue } totalCount }"
+        " branches(first: $limit) { nodes { number name } } categories(first: $limit) { nodes { number name path } }"
+        " suppliers(first: $limit) { nodes { number name figures { orders openValue } } }"
+        " segments { segment revenue } dataQuality { rule example } freshness { newestOn records }"
+    ),
     "question: String!": "ask(question: $question) { status text columns rows query sources release }",
     "": "tenant { id name currency timeZone locale release { id at asOf tables { name rows } } }",
 }

@@ -107,6 +107,25 @@ FIELDS = {
     "Query.supplierDelay": '{ supplierDelay(supplier: "1", days: 1) { items } }',
     "Query.promotionScenario": '{ promotionScenario(category: "x", week: "2018-01-01", discount: 0.1) { model } }',
     "MetricResult.sql": '{ metrics(names: ["revenue"]) { sql } }',
+    "Query.feedback": "{ feedback { isHelpful } }",
+    "Mutation.recordEvent": 'mutation { recordEvent(event: SHOWN, customer: "1", article: "1", key: "1") { at } }',
+    "Mutation.decideProposal": 'mutation { decideProposal(proposal: "x", verdict: ACCEPT) { item } }',
+    "Customer.number": "{ customers { edges { node { number } } } }",
+    "QualityRule.example": "{ dataQuality { example } }",
+    **{f"Sale.{name}": f"{{ sales {{ nodes {{ {name} }} }} }}" for name in ("cost", "customerNumber")},
+    "Article.purchasePrice": "{ articles { nodes { purchasePrice } } }",
+    **{
+        f"ArticleFigures.{name}": f"{{ articles {{ nodes {{ figures {{ {name} }} }} }} }}"
+        for name in ("grossMargin364d", "grossProfit364d", "markup", "stockValue")
+    },
+    **{
+        f"SupplierFigures.{name}": f"{{ suppliers {{ nodes {{ figures {{ {name} }} }} }} }}"
+        for name in ("grossMargin364d", "turnover", "stockValue", "openValue")
+    },
+    **{
+        f"StockPosition.{name}": f"{{ stock {{ nodes {{ {name} }} }} }}"
+        for name in ("turnover", "stockValue", "excessStockValue")
+    },
 }
 
 

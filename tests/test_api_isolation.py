@@ -101,6 +101,11 @@ def test_the_search_for_leaks_would_find_one(api: ApiWorld, tenant: str) -> None
         "{ reorderProposals { proposals { item supplier } orderValue } }",
         f'{{ supplierDelay(supplier: "{MARKS[tenant][0]} mill", days: 14) {{ supplier supplierNumber }} }}',
         '{ ask(question: "revenue") { text } }',
+        "{ sales { nodes { receipt revenue } } }",
+        "{ articles { nodes { label figures { revenue364d } } } }",
+        "{ customers { nodes { number revenue } } }",
+        "{ stock { nodes { article stockValue } } }",
+        "{ dataQuality { example } }",
     ]
     for query in documents:
         assert leaks(api.post({"query": query}, tenant=tenant).text, tenant, given=[]), query

@@ -19,7 +19,7 @@ LAYERS = (
     ("errors", "tables", "progress", "logs"),
     ("secrets",),
     ("tenancy", "config"),
-    ("sources", "warehouse", "account", "lake", "storage", "cache", "registry", "transformation", "charts"),
+    ("sources", "warehouse", "account", "lake", "storage", "cache", "journal", "registry", "transformation", "charts"),
     ("fivetran", "quality"),
     ("serving",),
     ("metrics",),

@@ -17,7 +17,7 @@ from mercurios.up import POOL
 
 DEPLOYED = {
     *("ingest", "transform", "export", "retrain", "index", "query", "pipeline"),
-    *("quality", "onboard", "fivetran", "expire", "propose"),
+    *("quality", "onboard", "fivetran", "expire", "propose", "feedback"),
 }
 
 

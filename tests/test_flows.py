@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from mercurios import wiring
 from mercurios.config import ROOT, Settings, child_environment
 from mercurios.errors import ModelError
+from mercurios.jobs.feedback import EVENTS, FeedbackReport
 from mercurios.jobs.keep_forecasts import KEPT_FORECASTS
 from mercurios.jobs.propose import ProposalReport
+from mercurios.journal import Told
 from mercurios.serving import Session
 from tests.conftest import SEEDS, World
 from tests.tiny import tiny_merchant
@@ -224,3 +227,16 @@ def test_help_answers_at_once() -> None:
     code = f"import sys, mercurios.__main__; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""
+
+
+def test_what_people_told_the_api_is_carried_into_the_warehouse(environment: Path, prefect_server: None) -> None:
+    from flows.feedback import feedback
+
+    told = {"event": "bought", "customer": 1, "article": 2}
+    wiring.open_journals().of("teller").add(Told("event", "1/2", told, key="k1", role="analyst"))
+    first, again = (feedback(["teller"]) for _ in range(2))
+    assert (first, again) == ([FeedbackReport("teller", 0, 1, 0)], [FeedbackReport("teller", 0, 0, 0)])
+    with wiring.open_warehouse() as warehouse:
+        assert warehouse.rows(EVENTS, "teller")["customer_number"].to_pylist() == [1]
+    gone = wiring.forget_tenant("teller")
+    assert (gone["journal"], gone["ops.recommendation_events"]) == (1, 1)

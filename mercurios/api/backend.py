@@ -6,15 +6,18 @@
 Nothing is opened here: the API only asks.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mercurios.answers import Answer
+from mercurios.api.seals import Seals
 from mercurios.cache import Cache
+from mercurios.journal import Journal
 from mercurios.lake import Release
 from mercurios.metrics import SemanticLayer
 from mercurios.serving import Session
+from mercurios.tenancy import Sla
 
 
 class SessionSource(Protocol):
@@ -42,7 +45,9 @@ class Backend:
     """The parts behind the API; all of them are called from many threads.
 
     semantics: the metric definitions a release was published with. ask: session, question and language (`de`, `en`
-    or None) to an answer. tenants: the ids that tokens may name.
+    or None) to an answer. tenants: the ids that tokens may name. releases: all there are, oldest first. journal: where
+    it is written what people tell, by tenant. seals: what the API gives out and takes back. sla: what a tenant is
+    promised.
     """
 
     sessions: SessionSource
@@ -50,3 +55,7 @@ class Backend:
     ask: Callable[[Session, str, str | None], Answer]
     cache: Cache
     tenants: Callable[[], Collection[str]]
+    releases: Callable[[], Sequence[Release]]
+    journal: Callable[[str], Journal]
+    seals: Seals
+    sla: Callable[[str], Sla]

@@ -13,11 +13,20 @@ from typing import Any
 import structlog
 from graphql import GraphQLError
 
-from mercurios.errors import AccessError, BadRequest, MercuriosError, MetricError, NoChampion, NoRelease, RetrievalError
+from mercurios.errors import (
+    AccessError,
+    BadRequest,
+    JournalError,
+    MercuriosError,
+    MetricError,
+    NoChampion,
+    NoRelease,
+    RetrievalError,
+)
 
 _LONGEST = 500
 _LOG = structlog.get_logger(__name__)
-SHOWN = (AccessError, BadRequest, MetricError, NoChampion, NoRelease, RetrievalError)
+SHOWN = (AccessError, BadRequest, JournalError, MetricError, NoChampion, NoRelease, RetrievalError)
 """Whose messages an asker may read: they speak of the question, never of the machine or of somebody else's data."""
 
 

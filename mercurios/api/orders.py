@@ -14,15 +14,17 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
+from graphql import GraphQLResolveInfo
 
 from mercurios.answers.formats import number_text
+from mercurios.api.asker import Resolvers, language
+from mercurios.api.names import article_number, branch_number
 from mercurios.api.scalars import camel
 from mercurios.errors import BadRequest
 from mercurios.jobs.delay import SupplierDelay, delay, find_supplier, require_proposals
 from mercurios.serving import Session
 
 MAX_PROPOSALS = 1_000
-_LARGEST_NUMBER = 2**63 - 1
 _MATCHING = """
     from marts.reorder_proposals
     where ($branch is null or branch = $branch)
@@ -82,8 +84,8 @@ def proposals(session: Session, wanted: Wanted, *, limit: int, after: int = 0) -
         raise BadRequest(f"limit {limit}: expected 1 to {MAX_PROPOSALS:,} proposals")
     require_proposals(session)
     matching = {
-        "branch": _known(session, "branch", wanted.branch),
-        "article": _known(session, "article", wanted.article),
+        "branch": branch_number(session, wanted.branch),
+        "article": article_number(session, wanted.article),
         "supplier": None if wanted.supplier is None else find_supplier(session, wanted.supplier)[0],
         "only_orders": wanted.only_orders,
     }
@@ -92,6 +94,13 @@ def proposals(session: Session, wanted: Wanted, *, limit: int, after: int = 0) -
     [whole] = session.query(_WHOLE).to_pylist()
     last = rows[limit - 1]["rank"] if len(rows) > limit else None
     return Page(**sums, **whole, proposals=[_shown(row) for row in rows[:limit]], next=last)
+
+
+def proposal(session: Session, item: str) -> Mapping[str, Any] | None:
+    """The proposal of an item, as the schema names it; None when there is none, NoChampion without any."""
+    require_proposals(session)
+    rows = session.query("select * from marts.reorder_proposals where item = $item", {"item": item}).to_pylist()
+    return _shown(rows[0]) if rows else None
 
 
 def supplier_delay(session: Session, supplier: str, days: int) -> Mapping[str, Any]:
@@ -152,17 +161,30 @@ def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
-def _known(session: Session, kind: str, given: str | None) -> int | None:
-    """The number of a branch or an article that the merchant has; None when none was given."""
-    if given is None:
-        return None
-    number = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else -1
-    if not 0 <= number <= _LARGEST_NUMBER:
-        raise BadRequest(f"{kind} {given[:40]!r}: expected a number, digits only")
-    sql = {
-        "branch": "select 1 from marts.dim_branches where branch = $number",
-        "article": "select 1 from marts.dim_articles where article_number = $number",
-    }[kind]
-    if not session.query(sql, {"number": number}).num_rows:
-        raise BadRequest(f"no {kind} {given!r}; expected the number of one of the merchant's own")
-    return number
+def _reorder_proposals(  # noqa: PLR0913 - the arguments of the field
+    _: object,
+    info: GraphQLResolveInfo,
+    *,
+    branch: str | None = None,
+    article: str | None = None,
+    supplier: str | None = None,
+    onlyOrders: bool | None = None,
+    limit: int | None = None,
+    after: int | None = None,
+) -> Page:
+    wanted = Wanted(branch, article, supplier, only_orders=onlyOrders is not False)
+    return proposals(info.context.session, wanted, limit=50 if limit is None else limit, after=after or 0)
+
+
+def _reason_text(proposal: Mapping[str, Any], _: GraphQLResolveInfo, locale: str | None = None) -> str:
+    return reason_text(proposal, language(locale) or "en")
+
+
+RESOLVERS: Resolvers = {
+    "Query.reorderProposals": _reorder_proposals,
+    "Query.supplierDelay": lambda _, info, supplier, days: supplier_delay(info.context.session, supplier, days),
+    "ReorderProposals.orderValue": lambda page, _: page.order_value,
+    "ReorderProposals.lostMarginAvoided": lambda page, _: page.lost_margin_avoided,
+    "ReorderProposals.holdingCostAdded": lambda page, _: page.holding_cost_added,
+    "ReorderProposal.reasonText": _reason_text,
+}

@@ -10,10 +10,13 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+from graphql import GraphQLResolveInfo
 
 from mercurios import charts
+from mercurios.api.asker import Asker, Resolvers, language
 from mercurios.api.predictions import Forecast
-from mercurios.metrics import Metric
+from mercurios.api.questions import AnswerView
+from mercurios.metrics import Metric, MetricResult
 from mercurios.serving import Session
 
 _TIME = "metric_time"
@@ -93,3 +96,28 @@ def _axis(metric: Metric, currency: str, locale: str) -> str:
 
 def _currency(session: Session) -> str:
     return str(session.query("select currency from marts.dim_tenants")["currency"][0].as_py())
+
+
+def _chart_of_metrics(result: MetricResult, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    return _drawn(info.context, Table(result.columns, result.rows), locale)
+
+
+def _chart_of_answer(view: AnswerView, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    answer = view.answer
+    return _drawn(info.context, Table(answer.columns, answer.rows), locale) if answer.columns and answer.rows else None
+
+
+def _drawn(asker: Asker, table: Table, locale: str | None) -> Any:
+    catalog = {metric.name: metric for metric in asker.semantics.catalog()}
+    return metrics_picture(table, catalog, currency=asker.currency, locale=language(locale) or "en")
+
+
+def _chart_of_forecast(found: Forecast, info: GraphQLResolveInfo, locale: str | None = None) -> Any:
+    return forecast_picture(info.context.session, found, locale=language(locale) or "en")
+
+
+RESOLVERS: Resolvers = {
+    "MetricResult.chart": _chart_of_metrics,
+    "Answer.chart": _chart_of_answer,
+    "Forecast.chart": _chart_of_forecast,
+}

@@ -7,22 +7,28 @@ Both are data in the release, so nothing is predicted while somebody waits.
 """
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from graphql import GraphQLResolveInfo
+
+from mercurios.api.asker import Asker, Resolvers
+from mercurios.api.names import article_number, customer_number, digits
 from mercurios.api.scalars import camel, finite
 from mercurios.errors import BadRequest, NoChampion
 from mercurios.forecasting.backtest import ALL_CLASSES
+from mercurios.journal import Told
 from mercurios.serving import Session
 
 MAX_HORIZON_DAYS = 365
 MAX_RECOMMENDATIONS = 100
+_EVENT_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ENDS = ("lo80", "hi80", "lo95", "hi95")
 _MEASURES = ("wape", "skill", "p_value", "bias", "rmsse", "scaled_quantile_loss", "coverage80", "coverage95")
 _STEP_DAYS = {"total": 1, "department": 1, "category": 7, "product_type": 7, "branch": 1, "branch_department": 1}
-_LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommend
     """
     if not 1 <= limit <= MAX_RECOMMENDATIONS:
         raise BadRequest(f"limit {limit}: expected 1 to {MAX_RECOMMENDATIONS} recommendations")
-    number = _customer_number(customer)
+    number = digits("customer", customer)
     _require(session, "recommendations")
     rows = session.query(
         "select r.article_number, a.label, r.score, r.reason from marts.recommendations as r"
@@ -117,8 +123,8 @@ def recommend(session: Session, customer: str, *, limit: int) -> tuple[Recommend
         " where r.customer_number = $customer order by r.rank limit $limit",
         {"customer": number, "limit": limit},
     ).to_pylist()
-    if not rows and not _is_customer(session, number):
-        raise BadRequest(f"no customer {customer!r}; expected the number of a customer who has bought before")
+    if not rows:
+        customer_number(session, customer)
     return tuple(
         Recommendation(str(row["article_number"]), row["label"], row["score"], row["reason"] or "") for row in rows
     )
@@ -152,13 +158,38 @@ def _check_horizon(kind: str, horizon_days: int, *, first: date, last: date, cut
         raise BadRequest(f"horizon {horizon_days}: the forecast by {kind} reaches from {least} to {most} days")
 
 
-def _customer_number(customer: str) -> int:
-    number = int(customer) if customer.isascii() and customer.isdigit() and len(customer) < 20 else -1
-    if not 0 <= number <= _LARGEST_NUMBER:
-        raise BadRequest(f"customer {customer[:40]!r}: expected a customer number, digits only")
-    return number
+def _forecast(_: object, info: GraphQLResolveInfo, *, level: str, key: str, horizon: int | None = None) -> Forecast:
+    return forecast(info.context.session, level, key, horizon_days=28 if horizon is None else horizon)
 
 
-def _is_customer(session: Session, number: int) -> bool:
-    known = session.query("select 1 from marts.dim_customers where customer_number = $customer", {"customer": number})
-    return bool(known.num_rows)
+def _forecast_backtest(
+    _: object, info: GraphQLResolveInfo, *, level: str, allClasses: bool | None = None
+) -> Sequence[Mapping[str, Any]]:
+    return backtest(info.context.session, level, all_classes=allClasses is not False)
+
+
+def _recommendations(
+    _: object, info: GraphQLResolveInfo, *, customer: str, limit: int | None = None
+) -> Sequence[Recommendation]:
+    return recommend(info.context.session, customer, limit=10 if limit is None else limit)
+
+
+def _record_event(
+    _: object, info: GraphQLResolveInfo, *, event: str, customer: str, article: str, key: str
+) -> Mapping[str, Any]:
+    asker: Asker = info.context
+    if not _EVENT_KEY.fullmatch(key):
+        raise BadRequest(f"key {key[:40]!r}: expected 1 to 64 letters, digits or . _ : - that name this one event")
+    who, what = customer_number(asker.session, customer), article_number(asker.session, article)
+    body = {"event": event.lower(), "customer": who, "article": what}
+    note, is_new = asker.journal.add(Told("event", f"{who}/{what}", body, key=key, **asker.author))
+    return {"key": key, "event": event, "at": note.at, "isNew": is_new}
+
+
+RESOLVERS: Resolvers = {
+    "Mutation.recordEvent": _record_event,
+    "Query.forecast": _forecast,
+    "Query.forecastBacktest": _forecast_backtest,
+    "Query.recommendations": _recommendations,
+    "BacktestScore.role": lambda row, _: row["role"].upper(),
+}

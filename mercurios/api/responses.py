@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import orjson
 from graphql import (
@@ -26,8 +27,10 @@ from graphql import (
     InlineFragmentNode,
     OperationType,
     SelectionSetNode,
+    Visitor,
     get_operation_ast,
     print_ast,
+    visit,
 )
 
 from mercurios.api.access import Identity
@@ -59,10 +62,14 @@ KINDS: Mapping[str, Kind] = {
     "reorderProposals": Kind(_HOUR),
     "supplierDelay": Kind(_HOUR),
     "promotionScenario": Kind(_HOUR),
+    **dict.fromkeys(("sales", "branches", "categories", "articles", "suppliers", "stock", "segments"), Kind(_HOUR)),
+    **dict.fromkeys(("comparison", "dataQuality"), Kind(_HOUR)),
     "ask": Kind(_HOUR / 6, is_named=False),
 }
 """By root field. A field that is not here (what is said of a single customer, what changes within a release) is always
 asked anew."""
+CHANGING = frozenset({"decision"})
+"""Fields below those that change within a release: a document that asks for one is always asked anew."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ def question_of(request: Request) -> Question | None:
     operation = get_operation_ast(document, call.operation_name)
     if operation is None or operation.operation is not OperationType.QUERY:
         return None
+    if CHANGING & set(_names(document)):
+        return None
     kinds = [KINDS.get(name) for name in _root_fields(document, operation.selection_set) if name != "__typename"]
     known = [kind for kind in kinds if kind is not None]
     if not known or len(known) < len(kinds):
@@ -105,6 +114,18 @@ def question_of(request: Request) -> Question | None:
         min(kind.seconds for kind in known),
         all(kind.is_named for kind in known),
     )
+
+
+def _names(document: DocumentNode) -> list[str]:
+    """Every field that is named anywhere in the document."""
+    found: list[str] = []
+
+    class Fields(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            found.append(node.name.value)
+
+    visit(document, Fields())
+    return found
 
 
 def _root_fields(document: DocumentNode, selections: SelectionSetNode) -> Iterator[str]:

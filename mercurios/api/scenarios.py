@@ -6,8 +6,12 @@ It is reckoned while somebody waits, which takes a second or two.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from graphql import GraphQLResolveInfo
+
+from mercurios.api.asker import Resolvers, language
 from mercurios.jobs.promotion_scenario import Wanted, promotion_scenario
 from mercurios.serving import Session
 
@@ -37,3 +41,24 @@ def promotion(session: Session, wanted: Wanted) -> Mapping[str, Any]:
         "isBeyondHistory": told.is_beyond_history,
         "categoryWeeks": told.category_weeks,
     }
+
+
+def _promotion_scenario(  # noqa: PLR0913 - the arguments of the field
+    _: object,
+    info: GraphQLResolveInfo,
+    *,
+    category: str,
+    week: date,
+    discount: float,
+    kind: str | None = None,
+    share: float | None = None,
+) -> Mapping[str, Any]:
+    wanted = Wanted(category, week, discount, kind, share=1.0 if share is None else share)
+    return promotion(info.context.session, wanted)
+
+
+def _caution(_: object, __: GraphQLResolveInfo, locale: str | None = None) -> str:
+    return CAUTION[language(locale) or "en"]
+
+
+RESOLVERS: Resolvers = {"Query.promotionScenario": _promotion_scenario, "PromotionScenario.caution": _caution}

@@ -152,7 +152,7 @@ def remove(
     from mercurios.wiring import api_keys, forget_tenant, tenants
 
     path = tenants().path(tenant_id)
-    what = "its file and its rows in raw and ops of the warehouse" if purge else "its file"
+    what = "its file, its rows in raw and ops of the warehouse, and its journal" if purge else "its file"
     if not yes:
         typer.confirm(f"Remove {tenant_id}: {what}?", abort=True)
     forgotten = forget_tenant(tenant_id) if purge else {}

@@ -97,7 +97,6 @@ def _count(warehouse: Warehouse) -> dict[str, int]:
 
 def _breaches(warehouse: Warehouse) -> tuple[Breach, ...]:
     """The broken rules of every tenant."""
-    rules = warehouse.table("seeds.warehouse_rules").select(["rule", "statement", "fallback", "remedy"])
-    broken = warehouse.table("marts.mart_data_quality").filter(pc.field("breaches") > 0).join(rules, "rule")
+    broken = warehouse.table("marts.mart_data_quality").filter(pc.field("breaches") > 0)
     breaches = (Breach(**row) for row in broken.select([field.name for field in fields(Breach)]).to_pylist())
     return tuple(sorted(breaches, key=lambda b: (SEVERITIES.index(b.severity), -b.breaches, b.tenant_id, b.rule)))

@@ -34,6 +34,14 @@ class Trading:
     ended_at: datetime
     closed_days: int
 
+    def age_hours(self, as_of: datetime) -> float:
+        """How long ago that was; `as_of` is a moment with a time zone."""
+        return _hours(as_of - self.ended_at)
+
+    def allowed_hours(self, sla: Sla) -> float:
+        """How long ago it may have been: as promised, and as long as the merchant is usually closed."""
+        return sla.freshness_hours + 24 * self.closed_days
+
 
 def trading(days: pl.Series, today: date, zone: ZoneInfo) -> Trading | None:
     """Read the rhythm of a merchant from the local days of all lines; None without one up to `today`.
@@ -103,7 +111,7 @@ def _trade(traded: Trading | None, as_of: datetime, sla: Sla) -> Iterator[Breach
     if traded is None:
         yield Breach("freshness", SALE, Severity.ERROR, "There is no sale.", sla.freshness_hours, None)
         return
-    allowed, age = sla.freshness_hours + 24 * traded.closed_days, _hours(as_of - traded.ended_at)
+    allowed, age = traded.allowed_hours(sla), traded.age_hours(as_of)
     if age > allowed:
         sentence = f"The newest sale is of {traded.last}, {span(age)} ago; {span(allowed)} are usual or promised."
         yield Breach("freshness", SALE, Severity.WARNING, sentence, allowed, age)
