@@ -124,6 +124,15 @@ def test_the_shortest_time_of_all_fields_counts_and_questions_in_words_are_not_c
     assert set(KINDS) <= set(SCHEMA.query_type.fields if SCHEMA.query_type else ())
 
 
+def test_what_changes_within_a_release_is_asked_anew() -> None:
+    assert question("{ reorderProposals { proposals { item } } }") is not None
+    assert question("{ reorderProposals { proposals { item decision { verdict } } } }") is None
+    assert (
+        question("{ reorderProposals { ...p } } fragment p on ReorderProposals { proposals { decision { at } } }")
+        is None
+    )
+
+
 def test_the_documentation_tells_how_long_answers_are_kept() -> None:
     lines = (ROOT / "docs" / "serving.md").read_text().splitlines()
     rows = [found.groups() for line in lines if (found := re.match(r"\| (`.*`) \| (\d+) (hour|minute)", line))]

@@ -63,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "supplierDelay": Kind(_HOUR),
     "promotionScenario": Kind(_HOUR),
     **dict.fromkeys(("sales", "branches", "categories", "articles", "suppliers", "stock", "segments"), Kind(_HOUR)),
-    **dict.fromkeys(("comparison", "dataQuality"), Kind(_HOUR)),
+    "dataQuality": Kind(_HOUR),
     "ask": Kind(_HOUR / 6, is_named=False),
 }
 """By root field. A field that is not here (what is said of a single customer, what changes within a release) is always
