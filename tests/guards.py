@@ -33,19 +33,19 @@ GUARDS: Mapping[str, Guard] = {
         "from pyiceberg.expressions import AlwaysTrue; return AlwaysTrue()",
     ),
     "a session reaches no file": Guard(
-        "mercurios.serving:_load", 'connection.execute("set enable_external_access = false")', "pass"
+        "mercurios.serving:open_session", 'connection.execute("set enable_external_access = false")', "pass"
     ),
     "the settings of a session are locked": Guard(
-        "mercurios.serving:_load", 'connection.execute("set lock_configuration = true")', "pass"
+        "mercurios.serving:open_session", 'connection.execute("set lock_configuration = true")', "pass"
     ),
     "sessions are kept by merchant": Guard(
         "mercurios.serving:Sessions.get", "self._open.get(tenant_id)", "next(iter(self._open.values()), None)"
     ),
     "a request reads the session of its credential": Guard(
-        "mercurios.api.resolvers:Asker.session", "self.identity.tenant", '"south"'
+        "mercurios.api.asker:Asker.session", "self.identity.tenant", '"south"'
     ),
     "a field needs its role": Guard("mercurios.api.access.roles:permit", "if lacking:", "if False:"),
-    "a metric needs its role": Guard("mercurios.api.resolvers:Asker.permit_metrics", "m.name in names", "not names"),
+    "a metric needs its role": Guard("mercurios.api.asker:Asker.permit_metrics", "m.name in names", "not names"),
     "an index opens for its own merchant": Guard(
         "mercurios.retrieval.index:TenantIndex.open", 'head.get("tenant_id") != tenant_id', "False"
     ),
@@ -58,6 +58,12 @@ GUARDS: Mapping[str, Guard] = {
     "models are found by the whole name of a merchant": Guard(
         "mercurios.registry:Registry._names", 'if model.name.startswith(f"{tenant_id}.")', ""
     ),
+    "an answer is kept for its merchant": Guard("mercurios.api.responses:Responses._key", "identity.tenant", '""'),
+    "an answer is kept for its role": Guard("mercurios.api.responses:Responses._key", "identity.role", '""'),
+    "a sealed text is its merchant's": Guard(
+        "mercurios.api.seals:Seals.open", "[tenant.encode(), kind.encode()]", '[b"north", kind.encode()]'
+    ),
+    "a journal is its merchant's": Guard("mercurios.journal:Journals.of", "tenant_id, self", '"north", self'),
     "raw rows are read by merchant": Guard(
         "mercurios.warehouse.statements:_OF_TENANT", "tenant_id = ?", "? is not null"
     ),

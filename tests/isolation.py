@@ -264,7 +264,9 @@ def through_metrics_of_a_role(world: Isolated, tenant: str, rng: random.Random) 
     """A metric at purchase price, asked by its name and in words, by somebody who may not."""
     if rng.random() < 0.5:
         names = {"names": ["revenue", rng.choice(["gross_margin", "stock_value", "gross_profit"])]}
-        text = world.post(tenant, "query($names: [String!]!) { metrics(names: $names) { rows } }", names, "viewer")
+        query = "query($names: [String!]!) { metrics(names: $names) { rows } }"
+        world.post(tenant, query, names)  # a buyer's answer is kept
+        text = world.post(tenant, query, names, "viewer")
     else:
         question = {"q": rng.choice(["What was our gross margin?", "Wie hoch war der Rohertrag?"])}
         text = world.post(tenant, "query($q: String!) { ask(question: $q) { text rows } }", question, "viewer")
@@ -422,6 +424,29 @@ def through_credentials(world: Isolated, tenant: str, rng: random.Random) -> Fou
     return answer.text, [] if answer.status_code in (401, 403) else [f"{name}: {answer.status_code}"]
 
 
+def through_what_is_handed_back(world: Isolated, tenant: str, rng: random.Random) -> Found:
+    """A cursor, an answer's id and a proposal's id of the other, and what his people said of answers."""
+    other = OTHER[tenant]
+    page = "query($after: String) { articles(first: 1, after: $after) { nodes { label } pageInfo { endCursor } } }"
+    rate = 'mutation($id: ID!) { rateAnswer(answer: $id, isHelpful: true, comment: "%s") { comment } }'
+    decide = "mutation($id: ID!) { decideProposal(proposal: $id, verdict: REJECT) { item label } }"
+    kind = rng.choice(["cursor", "answer", "proposal"])
+    if kind == "cursor":
+        found = re.search(r'"endCursor":"([^"]+)"', world.post(other, page, {"after": None}))
+        text = world.post(tenant, page, {"after": found[1] if found else ""})
+    elif kind == "answer":
+        found = re.search(r'"id":"([^"]+)"', world.post(other, '{ ask(question: "revenue") { id } }'))
+        said = rate % f"{MARKS[other][0]} comment"
+        world.post(other, said, {"id": found[1] if found else ""})
+        text = world.post(tenant, rate % "mine", {"id": found[1] if found else ""})
+        text += world.post(tenant, "{ feedback { comment } }", role="admin")
+    else:
+        found = re.search(r'"id":"([^"]+)"', world.post(other, "{ reorderProposals { proposals { id } } }"))
+        text = world.post(tenant, decide, {"id": found[1] if found else ""})
+    wrong = [] if found else [f"no {kind} was given out"]
+    return text, wrong if '"errors"' in text else [*wrong, f"another's {kind} was taken"]
+
+
 SURFACES: Mapping[str, Callable[[Isolated, str, random.Random], Found]] = {
     "graphql": through_graphql,
     "roles": through_metrics_of_a_role,
@@ -433,6 +458,7 @@ SURFACES: Mapping[str, Callable[[Isolated, str, random.Random], Found]] = {
     "registry": through_the_registry,
     "jobs": through_jobs,
     "credentials": through_credentials,
+    "sealed": through_what_is_handed_back,
 }
 """Logs, the audit log and errors are searched at every attempt."""
 

@@ -229,6 +229,60 @@ def test_help_answers_at_once() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("tenant", SEEDS)
+def test_the_api_lists_what_the_marts_hold(world: World, tenant: str) -> None:
+    from graphql import execute_sync, parse
+
+    from mercurios.api.access import Identity
+    from mercurios.api.asker import Asker
+    from mercurios.api.backend import Backend
+    from mercurios.api.resolvers import load_schema
+    from mercurios.api.seals import Seals
+    from mercurios.cache import open_cache
+    from mercurios.serving import Sessions
+
+    lake = wiring.open_lake()
+    directory = wiring.tenants()
+    backend = Backend(
+        Sessions(lake),
+        wiring.release_files(lake).semantics,
+        lambda *_: pytest.fail("nothing is asked"),
+        open_cache("memory:"),
+        directory.ids,
+        lake.releases,
+        wiring.open_journals().of,
+        Seals(wiring.token_secret()),
+        lambda name: directory.get(name).sla,
+    )
+    asker = Asker(Identity(tenant, "admin"), backend, lambda _: None)
+    document = """{
+        sales(first: 1000) { totalCount nodes { id soldOn revenue cost customerNumber isReturn } }
+        branches { totalCount nodes { number name isActive } } categories { totalCount nodes { number name path } }
+        articles { totalCount nodes { number figures { revenue364d abc markup } } }
+        customers { totalCount nodes { id number segment revenue } } segments { segment customers customerShare }
+        suppliers { totalCount nodes { number figures { orders fillRate } } }
+        stock { totalCount nodes { branch article risk daysOfSupply stockValue } }
+        freshness { subject newestOn ageDays records promise { hours ageHours isKept } } releases { id isRead }
+        dataQuality(onlyBroken: false) { rule severity statement remedy breaches share }
+        metrics(names: ["revenue", "gross_margin"], groupBy: ["branch"], from: "2017-01-01", to: "2030-12-31") {
+            rows comparison(period: PERIOD_BEFORE) { before change } }
+        reorderProposals(onlyOrders: false) { proposals { id item decision { verdict } } }
+    }"""
+    told = execute_sync(load_schema(), parse(document), context_value=asker)
+    assert told.errors is None
+    data = told.data or {}
+    tables = {"sales": "fct_sale_lines", "branches": "dim_branches", "categories": "dim_categories"}
+    tables |= {"articles": "dim_articles", "customers": "dim_customers", "suppliers": "dim_suppliers"}
+    for name, table in (tables | {"stock": "mart_inventory_status"}).items():
+        rows = asker.session.query("select count(*) as n from query_table(?)", [f"marts.{table}"])["n"][0].as_py()
+        assert data[name]["totalCount"] == rows > 0, name
+        assert len(data[name]["nodes"]) == min(rows, 1000 if name == "sales" else 50)
+    assert sum(one["customerShare"] for one in data["segments"]) == pytest.approx(1)
+    assert {one["subject"] for one in data["freshness"]} >= {"SALES", "STOCK", "FORECASTS"}
+    assert all(rule["statement"] and rule["remedy"] for rule in data["dataQuality"])
+    assert data["metrics"]["rows"]
+
+
 def test_what_people_told_the_api_is_carried_into_the_warehouse(environment: Path, prefect_server: None) -> None:
     from flows.feedback import feedback
 
