@@ -102,20 +102,20 @@ def test_a_tenant_without_rows_has_no_session(lake: Lake) -> None:
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     opened = open_lake(tmp_path_factory.mktemp("crowd"))
-    many = {name: range(1, 30_000 * number) for number, name in enumerate(TENANTS, 1)}
+    many = {name: range(1, 10_000 * number) for number, name in enumerate(TENANTS, 1)}
     opened.publish({"dim_tenants": tenants(*TENANTS), "dim_customers": customers(**many)}, as_of=AS_OF)
     return opened
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(asked=st.lists(st.sampled_from(TENANTS), min_size=1, max_size=8), capacity=st.integers(1, 40_000_000))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.lists(st.sampled_from(TENANTS), min_size=1, max_size=8), capacity=st.integers(1, 15_000_000))
 def test_memory_is_bounded_in_bytes_and_the_least_recently_used_goes(
     crowd: Lake, asked: list[str], capacity: int
 ) -> None:
     sessions = Sessions(crowd, capacity_bytes=capacity)
     for name in asked:
         assert sessions.get(name).tenant_id == name
-        assert len(numbers(sessions.get(name))) == 30_000 * (TENANTS.index(name) + 1) - 1
+        assert len(numbers(sessions.get(name))) == 10_000 * (TENANTS.index(name) + 1) - 1
         assert sessions.size_bytes <= capacity or len(sessions) == 1
     used_last = list(dict.fromkeys(reversed(asked)))
     assert set(sessions._open) == set(used_last[: len(sessions)])
