@@ -380,7 +380,8 @@ def through_the_registry(world: Isolated, tenant: str, rng: random.Random) -> Fo
     wrong = [f"{pattern} has models"] if world.registry.champions(pattern) else []
     found = world.registry.champions(tenant)
     wrong += [] if found else ["one's own champion is not there"]
-    text = str(found) + "".join(world.registry.read(one, "data.txt").decode() for one in found)
+    text = str([(one.name, one.tags, one.reason) for one in found])
+    text += "".join(world.registry.read(one, "data.txt").decode() for one in found)
     return text, wrong
 
 
