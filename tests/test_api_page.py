@@ -23,7 +23,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
 
 
 def test_whoever_comes_gets_the_page_and_nothing_but_files_of_it(api: ApiWorld) -> None:
-    with httpx.Client(base_url=api.url.removesuffix("/graphql")) as client:
+    with httpx.Client(base_url=api.url.removesuffix("/graphql"), timeout=60) as client:
         page = client.get("/")
         assert page.headers["Content-Security-Policy"] == POLICY
         assert page.headers["Content-Type"].startswith("text/html")

@@ -108,7 +108,7 @@ def opened(browser: Browser, device: str) -> BrowserContext:
 
 
 def wait_for_board(page: Page) -> None:
-    for place in ("trend", "forecast", "branches", "categories", "risks", "orders"):
+    for place in ("trend", "forecast", "branches", "categories", "risks", "state", "orders"):
         expect(page.locator(f"#{place}")).not_to_have_attribute("aria-busy", "true", timeout=60_000)
         expect(page.locator(f"#{place} .error")).to_have_count(0)
     expect(page.locator("#figures div")).to_have_count(6, timeout=30_000)
@@ -135,6 +135,9 @@ def test_a_shop_owner_sees_the_shop_and_asks(browser: Browser, site: str, home: 
         expect(page.locator("#answer .said")).to_be_visible(timeout=30_000)
         expect(page.locator("#answer svg")).to_be_visible()
         page.locator("#answer details").last.locator("summary").click()
+
+        page.get_by_role("button", name="Ja", exact=True).click()
+        expect(page.locator("#answer [role=status]")).to_have_text("Danke, ist notiert.")
 
         asked = _asked(site, credential)
         assert page.locator("#shop").inner_text() == asked["tenant"]["name"]

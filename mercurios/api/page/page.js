@@ -158,6 +158,25 @@ async function sqlOf(query) {
   } catch (error) { return problem(error); }
 }
 
+// Whether an answer helped, for those who look after the definitions.
+function rating(answer) {
+  const said = make("span", { role: "status" });
+  const button = (isHelpful, text) => make("button", { type: "button", onclick: async () => {
+    try { await ask("rate", { answer: answer.id, isHelpful }); said.textContent = words().thanks; } catch (error) { said.textContent = error.message; }
+  } }, text);
+  return make("p", { class: "rating" }, words().helpful, " ", button(true, words().yes), button(false, words().no), said);
+}
+
+async function showState() {
+  const { freshness, dataQuality } = await ask("state");
+  const kept = freshness.find((one) => one.promise)?.promise.isKept;
+  const rows = freshness.map((one) => [words()[one.subject] ?? one.subject, one.newestOn && day(one.newestOn), count(one.records)]);
+  const broken = dataQuality.map((one) => [one.statement ?? one.rule, count(one.breaches)]);
+  const parts = [make("p", {}, kept === false ? words().late : words().inTime), table([words().data, words().upTo, words().records], rows, [2])];
+  if (broken.length) parts.push(make("details", {}, make("summary", {}, words().brokenRules(count(broken.length))), table([words().rule, words().breaches], broken, [1])));
+  return parts;
+}
+
 async function showAnswer(question) {
   await fill("answer", async () => {
     const { ask: answer } = await ask("ask", { question, locale: state.locale });
@@ -166,8 +185,8 @@ async function showAnswer(question) {
       make("pre", { tabindex: "0" }, JSON.stringify(answer.query, null, 2)), make("p", { class: "note" }, words().stand(answer.release)));
     if (state.shop.role !== "VIEWER") how.addEventListener("toggle", async () => how.append(await sqlOf(answer.query)), { once: true });
     const said = make("p", { class: "said" }, answer.text);
-    if (!answer.columns) return [said, answer.query ? how : null].filter(Boolean);
-    return [said, ...pictured(answer.chart, answer.text, rowsOf(answer)), how];
+    if (!answer.columns) return [said, answer.query ? how : null, rating(answer)].filter(Boolean);
+    return [said, ...pictured(answer.chart, answer.text, rowsOf(answer)), how, rating(answer)];
   });
 }
 
@@ -186,6 +205,7 @@ function showAll() {
     const { risks } = await ask("risks");
     return [table([words().category, words().risk, words().articles], risks.rows.map(([name, ...numbers]) => [name, ...numbers.map(count)]), [1, 2])];
   });
+  fill("state", showState);
   fill("forecast", showForecast);
   fill("orders", showOrders);
 }

@@ -22,6 +22,11 @@ export const WORDS = {
     points: (value) => `${value} points`,
     forbidden: "Your role may not see this.", nothing: "Nothing to show.", query: "Metric query", sources: "Sources",
     expired: "Your token is not valid (any more). Sign in again.", offline: "The server does not answer. Try again in a moment.",
+    state: "How current the data is", inTime: "As new as agreed.", late: "Older than agreed: the last import is missing or late.",
+    data: "Data", upTo: "Up to", records: "Records", rule: "Rule", breaches: "Breaches",
+    brokenRules: (count) => `${count} rules of the books are broken`,
+    SALES: "Sales", STOCK: "Stock", PURCHASE_ORDERS: "Purchase orders", VOUCHERS: "Vouchers", FORECASTS: "Forecasts",
+    REORDER_PROPOSALS: "Order proposals", helpful: "Was this helpful?", yes: "Yes", no: "No", thanks: "Thank you, noted.",
     metric_time: "Time", department: "Department", product_type: "Product type",
   },
   de: {
@@ -46,6 +51,11 @@ export const WORDS = {
     points: (value) => `${value} Punkte`,
     forbidden: "Ihre Rolle darf das nicht sehen.", nothing: "Nichts zu zeigen.", query: "Kennzahlabfrage", sources: "Quellen",
     expired: "Ihr Token gilt nicht (mehr). Bitte neu anmelden.", offline: "Der Server antwortet nicht. Bitte gleich noch einmal.",
+    state: "Wie aktuell sind die Daten?", inTime: "So aktuell wie vereinbart.", late: "Älter als vereinbart: Der letzte Import fehlt oder ist spät.",
+    data: "Daten", upTo: "Bis", records: "Datensätze", rule: "Regel", breaches: "Verstöße",
+    brokenRules: (count) => `${count} Regeln der Bücher sind verletzt`,
+    SALES: "Verkäufe", STOCK: "Bestand", PURCHASE_ORDERS: "Bestellungen", VOUCHERS: "Gutscheine", FORECASTS: "Prognosen",
+    REORDER_PROPOSALS: "Bestellvorschläge", helpful: "War das hilfreich?", yes: "Ja", no: "Nein", thanks: "Danke, ist notiert.",
     metric_time: "Zeit", department: "Abteilung", product_type: "Produktart",
   },
 };
