@@ -1,5 +1,6 @@
 """Several processes behind one port: they share work and counts, one that dies is replaced, and all end well."""
 
+import multiprocessing
 import os
 import re
 import signal
@@ -101,6 +102,15 @@ def test_a_port_that_is_taken_is_a_clear_error_for_several_as_well() -> None:
             listen_together(port, "127.0.0.1", 2)
 
 
+def open_a_new_lake(folder: str) -> None:
+    Lake.open(f"sqlite:///{folder}/catalog.db", f"file://{folder}/data")
+
+
+def test_processes_that_open_a_new_lake_at_once_do_not_fall_over_each_other(tmp_path: Path) -> None:
+    with multiprocessing.get_context("forkserver").Pool(2) as pool:
+        pool.map(open_a_new_lake, [f"{tmp_path}/{n // 2}" for n in range(20)], chunksize=1)
+
+
 def test_serving_from_two_processes(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "tenants" / "north.yaml").touch()
@@ -109,7 +119,7 @@ def test_serving_from_two_processes(tmp_path: Path) -> None:
     settings = {"MERCURIOS_HOME": str(tmp_path), "MERCURIOS_TOKEN_SECRET": SECRET}
     with started("-m", "mercurios", "serve", "--port", "0", "--processes", "2", **settings) as process:
         found = re.search(r"GraphQL at (\S+)/graphql", line(process))
-        assert found
+        assert found, process.communicate(timeout=60)
         url, headers = found[1], {"Authorization": f"Bearer {token}"}
         fill(Lake.open(f"sqlite:///{tmp_path}/lake/catalog.db", f"file://{tmp_path}/lake/data"))
         for _ in range(30):

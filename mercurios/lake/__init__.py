@@ -10,7 +10,10 @@ readers see the old release, and afterwards a consistent new one. Releases are n
 again, brought back by `rollback`, and in the end taken out by `expire`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,9 +71,9 @@ class Lake:
         if data_scheme not in {"file", "s3"}:
             raise ConfigError(f"lake data of scheme {data_scheme!r}: expected file:///PATH or s3://BUCKET/PREFIX")
         with reached("the lake's catalog (MERCURIOS_CATALOG)"):
-            if scheme == "sqlite":
-                Path(catalog_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return cls(load_catalog("mercurios", warehouse=data_url, **kinds[scheme], **properties), data_url)
+            alone = _alone(Path(catalog_url.removeprefix("sqlite:///")).parent) if scheme == "sqlite" else nullcontext()
+            with alone:
+                return cls(load_catalog("mercurios", warehouse=data_url, **kinds[scheme], **properties), data_url)
 
     def publish(
         self,
@@ -217,6 +220,18 @@ class Lake:
             output = self._log.table().io.new_output(location)
             with output.create(overwrite=True) as stream:
                 stream.write(body)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several processes that open a new SQLite catalog at once one makes its tables, and the others wait."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def _check_zone(moment: datetime) -> None:
