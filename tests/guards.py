@@ -19,8 +19,12 @@ from types import FunctionType
 
 @dataclass(frozen=True)
 class Guard:
-    """Where a guard stands, as module:function, the code it is, and what stands there without it."""
+    """Where a guard stands, as module:function, the code it is, and what stands there without it.
 
+    surface: of tests/isolation.py, through which it is noticed that the guard is gone.
+    """
+
+    surface: str
     place: str
     code: str
     without: str
@@ -28,81 +32,109 @@ class Guard:
 
 GUARDS: Mapping[str, Guard] = {
     "rows of the lake are one merchant's": Guard(
+        "lake",
         "mercurios.lake.reading:_rows_of",
         'return In("tenant_id", (tenant_id,))',
         "from pyiceberg.expressions import AlwaysTrue; return AlwaysTrue()",
     ),
     "a session reaches no file": Guard(
-        "mercurios.serving:open_session", 'connection.execute("set enable_external_access = false")', "pass"
+        "sql", "mercurios.serving:open_session", 'connection.execute("set enable_external_access = false")', "pass"
     ),
     "the settings of a session are locked": Guard(
-        "mercurios.serving:open_session", 'connection.execute("set lock_configuration = true")', "pass"
+        "sql", "mercurios.serving:open_session", 'connection.execute("set lock_configuration = true")', "pass"
     ),
     "sessions are kept by merchant": Guard(
-        "mercurios.serving:Sessions.get", "self._open.get(tenant_id)", "next(iter(self._open.values()), None)"
+        "graphql",
+        "mercurios.serving:Sessions.get",
+        "self._open.get(tenant_id)",
+        "next(iter(self._open.values()), None)",
     ),
     "a request reads the session of its credential": Guard(
-        "mercurios.api.asker:Asker.session", "self.identity.tenant", '"south"'
+        "graphql", "mercurios.api.asker:Asker.session", "self.identity.tenant", '"south"'
     ),
-    "a field needs its role": Guard("mercurios.api.access.roles:permit", "if lacking:", "if False:"),
-    "a metric needs its role": Guard("mercurios.api.asker:Asker.permit_metrics", "m.name in names", "not names"),
+    "a field needs its role": Guard("graphql", "mercurios.api.access.roles:permit", "if lacking:", "if False:"),
+    "a metric needs its role": Guard(
+        "roles", "mercurios.api.asker:Asker.permit_metrics", "m.name in names", "not names"
+    ),
     "an index opens for its own merchant": Guard(
-        "mercurios.retrieval.index:TenantIndex.open", 'head.get("tenant_id") != tenant_id', "False"
+        "faiss", "mercurios.retrieval.index:TenantIndex.open", 'head.get("tenant_id") != tenant_id', "False"
     ),
     "an index is named by its merchant": Guard(
-        "mercurios.release_files:index_name", 'f"index/{tenant_id}.faiss"', '"index/north.faiss"'
+        "faiss", "mercurios.release_files:index_name", 'f"index/{tenant_id}.faiss"', '"index/north.faiss"'
     ),
     "opened files are kept by their place": Guard(
-        "mercurios.release_files:ReleaseFiles._once", "key = (kind, place)", 'key = (kind, "")'
+        "faiss", "mercurios.release_files:ReleaseFiles._once", "key = (kind, place)", 'key = (kind, "")'
     ),
     "models are found by the whole name of a merchant": Guard(
-        "mercurios.registry:Registry._names", 'if model.name.startswith(f"{tenant_id}.")', ""
+        "registry", "mercurios.registry:Registry._names", 'if model.name.startswith(f"{tenant_id}.")', ""
     ),
-    "an answer is kept for its merchant": Guard("mercurios.api.responses:Responses._key", "identity.tenant", '""'),
-    "an answer is kept for its role": Guard("mercurios.api.responses:Responses._key", "identity.role", '""'),
+    "an answer is kept for its merchant": Guard(
+        "cache", "mercurios.api.responses:Responses._key", "identity.tenant", '""'
+    ),
+    "an answer is kept for its role": Guard("roles", "mercurios.api.responses:Responses._key", "identity.role", '""'),
     "a sealed text is its merchant's": Guard(
-        "mercurios.api.seals:Seals.open", "[tenant.encode(), kind.encode()]", '[b"north", kind.encode()]'
+        "sealed", "mercurios.api.seals:Seals.open", "[tenant.encode(), kind.encode()]", '[b"north", kind.encode()]'
     ),
-    "a journal is its merchant's": Guard("mercurios.journal:Journals.of", "tenant_id, self", '"north", self'),
+    "a journal is its merchant's": Guard("sealed", "mercurios.journal:Journals.of", "tenant_id, self", '"north", self'),
     "raw rows are read by merchant": Guard(
-        "mercurios.warehouse.statements:_OF_TENANT", "tenant_id = ?", "? is not null"
+        "jobs", "mercurios.warehouse.statements:_OF_TENANT", "tenant_id = ?", "? is not null"
     ),
     "raw rows are counted by merchant": Guard(
-        "mercurios.warehouse.statements:_COUNT_OF_TENANT", "tenant_id = ?", "? is not null"
+        "jobs", "mercurios.warehouse.statements:_COUNT_OF_TENANT", "tenant_id = ?", "? is not null"
     ),
     "a token is signed": Guard(
+        "credentials",
         "mercurios.api.access.jwts:claims",
         '"strict_aud": expected.only_audience,',
         '"verify_signature": False, "verify_aud": True, "verify_iss": True, "verify_exp": True,',
     ),
     "a token is for this audience": Guard(
-        "mercurios.api.access.jwts:claims", '"strict_aud": expected.only_audience,', '"verify_aud": False,'
+        "credentials",
+        "mercurios.api.access.jwts:claims",
+        '"strict_aud": expected.only_audience,',
+        '"verify_aud": False,',
     ),
     "a token is of its issuer": Guard(
-        "mercurios.api.access.jwts:claims", '"strict_aud": expected.only_audience,', '"verify_iss": False,'
+        "credentials",
+        "mercurios.api.access.jwts:claims",
+        '"strict_aud": expected.only_audience,',
+        '"verify_iss": False,',
     ),
     "a token expires": Guard(
-        "mercurios.api.access.jwts:claims", '"strict_aud": expected.only_audience,', '"verify_exp": False,'
+        "credentials",
+        "mercurios.api.access.jwts:claims",
+        '"strict_aud": expected.only_audience,',
+        '"verify_exp": False,',
     ),
     "a token names a merchant that is set up": Guard(
-        "mercurios.api.service:Service.identify", "if identity.tenant not in self._backend.tenants():", "if False:"
+        "credentials",
+        "mercurios.api.service:Service.identify",
+        "if identity.tenant not in self._backend.tenants():",
+        "if False:",
     ),
     "a key is the whole key": Guard(
-        "mercurios.api.access.keys:ApiKeys.identify", "not hmac.compare_digest(row[-1], _hash(text))", "False"
+        "credentials",
+        "mercurios.api.access.keys:ApiKeys.identify",
+        "not hmac.compare_digest(row[-1], _hash(text))",
+        "False",
     ),
     "a key that was taken back is none": Guard(
-        "mercurios.api.access.keys:ApiKeys.identify", 'if state != "valid":', "if False:"
+        "credentials", "mercurios.api.access.keys:ApiKeys.identify", 'if state != "valid":', "if False:"
     ),
     "a fault is not told": Guard(
+        "ask",
         "mercurios.api.faults:present",
         'message = f"internal error; if it stays, report the id {request_id}"',
         "message = str(cause)",
     ),
     "what a driver says of a fault is not logged": Guard(
-        "mercurios.api.faults:log_fault", "str(cause) if isinstance(cause, MercuriosError) else None", "str(cause)"
+        "ask",
+        "mercurios.api.faults:log_fault",
+        "str(cause) if isinstance(cause, MercuriosError) else None",
+        "str(cause)",
     ),
     "the audit log holds no question": Guard(
-        "mercurios.api.handlers:GraphQLHandler._audit", "self.service.access.pseudonyms.of(source)", "source"
+        "ask", "mercurios.api.handlers:GraphQLHandler._audit", "self.service.access.pseudonyms.of(source)", "source"
     ),
 }
 
