@@ -111,7 +111,7 @@ def test_a_second_day_on_snowflake_gives_what_duckdb_gives_from_scratch(emulator
         changed, days = (warehouse.table(f"intermediate.{name}") for name in ("int_changed_lines", "int_changed_days"))
     assert 0 < changed.num_rows < sum(len(shop.lines) for shop in there)
     assert days.num_rows > 0
-    assert_same(url, emulator, "DAYS")
+    assert_same(url, emulator, "DAYS", empty={"mart_external_factors"})  # no shop tells any
 
 
 def history(warehouse: Warehouse, shops: Iterable[Shop], reads: Iterable[int]) -> None:
