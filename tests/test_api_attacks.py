@@ -75,7 +75,7 @@ DOCUMENTS: dict[str, str] = {
     "directives on a fragment": "{ ...F } fragment F on Query " + "@a " * 100 + _NAME,
     "directives on variables": "query ($a: Int " + "@a " * 100 + ") " + _NAME,
     "directives spread over fields": "{ tenant " + _many("name @skip(if: false)", 61) + " }",
-    "directive of the schema in a document": '{ tenant @cost(weight: 0) { name } }',
+    "directive of the schema in a document": "{ tenant @cost(weight: 0) { name } }",
     # Tokens, bytes, lexing
     "tokens": "{" + " a" * 3_000 + "}",
     "commas and comments": "{" + "#\n" * 50_000 + "}",
@@ -107,7 +107,7 @@ DOCUMENTS: dict[str, str] = {
     "a string in place of a number": _times('first: "50"'),
     # Cost
     "rows by limit": _times("first: 1000000"),
-    "rows by limit of metrics": _times("limit: 2147483647", 'metrics', "rows").replace("(", '(names: ["revenue"], '),
+    "rows by limit of metrics": _times("limit: 2147483647", "metrics", "rows").replace("(", '(names: ["revenue"], '),
     "rows by many fields": _many("a#: sales(first: 1000) { nodes { id } }", 21),
     "rows by default of many fields": _many("a#: articles(first: 1000) { totalCount }", 25),
     "rows in fragments": "{ ...F ...G } fragment F on Query "

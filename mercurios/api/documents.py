@@ -8,6 +8,7 @@ Parsing and validating take several times as long as executing. What is too larg
 before a resolver runs.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from graphql import (
     DefinitionNode,
     DocumentNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     Visitor,
@@ -34,13 +37,15 @@ from mercurios.api.access import ROLES
 from mercurios.api.access.roles import Need, needs_of
 from mercurios.errors import BadRequest
 
+_DIGITS = 100
+
 
 @dataclass(frozen=True)
 class DocumentLimits:
     """What a document may be; `fields` are counted with fragments written out, the rest as it is written."""
 
     bytes: int = 100_000
-    tokens: int = 2_500  # to parse more takes longer than to answer
+    tokens: int = 1_000  # to parse more takes longer than to answer
     depth: int = 16  # the usual introspection query has 13
     definitions: int = 60
     aliases: int = 60
@@ -114,10 +119,11 @@ class Documents:
         except GraphQLError as error:
             raise InvalidDocument([error]) from error
         _Scales(document, self._limits).check()
+        visit(document, look := _Look())
         errors = validate(self._schema, document, max_errors=10)
         if errors:
             raise InvalidDocument(errors)
-        needs = (*needs_of(self._schema, document), *_introspection_needs(document, self._introspection))
+        needs = (*needs_of(self._schema, document), *_introspection_needs(look.names, self._introspection))
         return Prepared(document, _operation(document), needs)
 
     def _keep(self, source: str, prepared: Prepared) -> None:
@@ -195,18 +201,29 @@ def _directives(node: DefinitionNode) -> int:
     return sum(len(one.directives or ()) for one in (node, *variables) if hasattr(one, "directives"))
 
 
-def _introspection_needs(document: DocumentNode, role: str) -> tuple[Need, ...]:
-    """A need for each root field that tells the schema, wherever in the document it is."""
-    if role == ROLES[0]:
-        return ()
-    found: set[str] = set()
+class _Look(Visitor):
+    """Looks at every field's name and every number; raises BadRequest for numbers that no field can take."""
 
-    class Fields(Visitor):
-        def enter_field(self, node: FieldNode, *_: Any) -> None:
-            found.add(node.name.value)
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
 
-    visit(document, Fields())
-    return tuple(Need(f"Query.{name}", role) for name in sorted(found & {"__schema", "__type"}))
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        self.names.add(node.name.value)
+
+    def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
+        _at_most("digits in one number", len(node.value), _DIGITS)
+
+    def enter_float_value(self, node: FloatValueNode, *_: Any) -> None:
+        _at_most("digits in one number", len(node.value), _DIGITS)
+        if not math.isfinite(float(node.value)):
+            raise BadRequest("a number of the document is too large; expected less than 1e308")
+
+
+def _introspection_needs(names: set[str], role: str) -> tuple[Need, ...]:
+    """A need for each field that tells the schema, wherever in the document it is."""
+    told = () if role == ROLES[0] else ("__schema", "__type")
+    return tuple(Need(f"Query.{name}", role) for name in told if name in names)
 
 
 def _at_most(what: str, got: int, limit: int) -> None:
