@@ -52,7 +52,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
         ("query ($n: Int = 3) { sales(first: $n) { nodes { id } } }", {}, 3),
         ("{ sales(first: -5) { nodes { id } } }", {}, 1),
         (
-            "{ ...F ...F } fragment F on Query { sales(first: 4) { ...G } } fragment G on SaleConnection { totalCount }",
+            "{ ...F ...F } fragment F on Query { sales(first: 4) { ...G } } fragment G on SaleConnection { totalCount }",  # noqa: E501
             {},
             28,
         ),
