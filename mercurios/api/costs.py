@@ -30,21 +30,19 @@ from graphql import (
     get_variable_values,
 )
 
-from mercurios.errors import BadRequest, TooCostly
+from mercurios.errors import TooCostly
 
 
 def cost_of(
     schema: GraphQLSchema, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any]
 ) -> int:
-    """Points of a valid document with these variables; raises BadRequest when they do not fit, or none is named."""
+    """Points of a valid document with these variables; 0 for what execution refuses before it calls a resolver."""
     operation = get_operation_ast(document, operation_name)
     if operation is None:
-        raise BadRequest("expected `operationName` to name one operation of the document")
+        return 0
     values = get_variable_values(schema, operation.variable_definitions or (), dict(variables), max_errors=10)
-    if isinstance(values, list):
-        raise BadRequest("; ".join(error.message for error in values))
     root = schema.get_root_type(operation.operation)
-    if root is None:
+    if root is None or isinstance(values, list):
         return 0
     return _Till(document, values).add(schema, root, operation.selection_set)
 
@@ -101,8 +99,8 @@ class _Till:
             return weight
         try:
             items = get_argument_values(field, node, self._values).get(times)
-        except GraphQLError as error:
-            raise BadRequest(error.message) from error
+        except GraphQLError:  # the field fails with it
+            items = None
         if items is None:
             items = field.args[times].default_value
         return weight * max(1, int(items))
