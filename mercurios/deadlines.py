@@ -92,11 +92,11 @@ def watch(deadline: Deadline, work: "asyncio.Future[T]") -> None:
     Again and again until it is done: an interrupt that comes just before a statement begins is lost.
     """
     loop = asyncio.get_running_loop()
+    timer = loop.call_later(deadline.seconds, lambda: expire())
 
     def expire() -> None:
         nonlocal timer
         deadline.expire()
         timer = loop.call_later(_AGAIN_SECONDS, expire)
 
-    timer = loop.call_later(deadline.seconds, expire)
     work.add_done_callback(lambda _: timer.cancel())
