@@ -59,6 +59,20 @@ class Settings(BaseSettings):
     oidc_role_claim: str = Field(default="roles", description="claim of its tokens that names the role, or several")
     rate_per_second: float = Field(default=200, gt=0, description="requests a second of one tenant, in one process")
     rate_burst: int = Field(default=400, ge=1, description="requests a tenant may send at once after a pause")
+    deadline_seconds: float = Field(default=10, gt=0, description="how long a request to the API may take")
+    request_points: int = Field(default=20_000, ge=1, description="what one request may cost, in points of the schema")
+    tenant_points: int = Field(default=600_000, ge=1, description="what a tenant's requests may cost in a minute")
+    introspection: str = Field(
+        default="analyst",
+        pattern="^(viewer|analyst|buyer|admin)$",
+        description="lowest role that may ask for the schema",
+    )
+    allow_list: Path | None = Field(
+        default=None, description="folder of the only GraphQL documents that are answered, besides the dashboard's"
+    )
+    origins: str = Field(
+        default="", description="web pages elsewhere that may ask the API, comma-separated, as https://HOST"
+    )
     snowflake_private_key: SecretStr = Field(default=SecretStr(""), description="PEM of the service user's private key")
     tenants: Path | None = Field(default=None, description="folder of tenant files; home/tenants when empty")
     keep_releases: int = Field(default=30, ge=1, description="newest releases, and versions of a model, always kept")
@@ -72,7 +86,7 @@ class Settings(BaseSettings):
         default=8765, description="first port of the ProHandel stand-in; merchants take the next ones"
     )
 
-    @field_validator("home", "tenants")
+    @field_validator("home", "tenants", "allow_list")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.absolute() if path else None  # a relative one would mean another folder in every child process

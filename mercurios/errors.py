@@ -38,6 +38,9 @@
       JournalError                what people tell could not be kept or read for now (Transient)
         JournalFull               too much of it waits to be carried into the warehouse
       BadRequest                  what was asked is malformed or too large
+        TooCostly                 it would cost more points than one request may
+        DocumentNotAllowed        only known documents are answered, and this is none
+      Timeout                     an answer took longer than it may and was stopped (Transient)
         InvalidDocument           of mercurios.api.documents: it is no GraphQL, or does not fit the schema
 
 A message says what was expected, what came, and what to do next. `Transient` marks what may be retried.
@@ -213,3 +216,15 @@ class JournalFull(JournalError):
 
 class BadRequest(MercuriosError):
     """What was asked is malformed or too large."""
+
+
+class TooCostly(BadRequest):
+    """A request would cost more points than one may."""
+
+
+class DocumentNotAllowed(BadRequest):
+    """Only known documents are answered, and this is none of them."""
+
+
+class Timeout(MercuriosError, Transient):
+    """An answer took longer than it may and was stopped."""

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import structlog
 
+from mercurios.deadlines import within_deadline
 from mercurios.errors import LakeError, NoRelease
 from mercurios.lake import Lake, Reader, Release
 
@@ -91,12 +92,13 @@ class Session:
     def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> pa.Table:
         """Run one statement with bound parameters; tables are in schema `marts`.
 
-        Raises NoRelease when a table it names was not read before and the release is expired.
+        Raises NoRelease when a table it names was not read before and the release is expired, Timeout when the deadline
+        of the work it belongs to has passed. Reading a table from the lake is not cut short: others wait for it too.
         """
         if self.tables is not None:
             named = f"{sql} {parameters}" if "query_table" in sql else sql
             self.tables.need(name.lower() for name in _NAMED.findall(named))
-        with self._connection.cursor() as cursor:
+        with self._connection.cursor() as cursor, within_deadline(cursor):
             return cursor.sql(sql, params=parameters).to_arrow_table()
 
     def holds(self, table: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mercurios.answers import Answer
     from mercurios.api.access import Access
     from mercurios.api.access.keys import ApiKeys
+    from mercurios.api.armour import Armour
     from mercurios.api.backend import Backend
     from mercurios.api.popular import Warmed
     from mercurios.forecasting.engine import Workers
@@ -286,6 +287,20 @@ def open_journals(settings: Settings | None = None) -> "Journals":
     return Journals.open((settings or Settings()).journal_url)
 
 
+def armour(settings: Settings) -> "Armour":
+    """What one request may be and cost; raises ConfigError for an origin that is none."""
+    from mercurios.api.armour import Armour, origins
+
+    return Armour(
+        deadline_seconds=settings.deadline_seconds,
+        request_points=settings.request_points,
+        tenant_points=settings.tenant_points,
+        introspection=settings.introspection,
+        allow_list=settings.allow_list,
+        origins=origins(settings.origins),
+    )
+
+
 def serve_api(port: int, processes: int, announce: Callable[[str], None], settings: Settings | None = None) -> None:
     """Serve the API on loopback until SIGINT or SIGTERM."""
     chosen = settings or Settings()
@@ -296,7 +311,7 @@ def serve_api(port: int, processes: int, announce: Callable[[str], None], settin
     from mercurios.api.server import make_app, serve
 
     listener = listen(port, "127.0.0.1")
-    serve(make_app(_backend(chosen), open_access(chosen)), listener, announce=announce)
+    serve(make_app(_backend(chosen), open_access(chosen), armour=armour(chosen)), listener, announce=announce)
 
 
 def _serve_together(port: int, processes: int, announce: Callable[[str], None], settings: Settings) -> None:
@@ -311,7 +326,7 @@ def _serve_together(port: int, processes: int, announce: Callable[[str], None], 
             from mercurios.api.server import make_app, serve
 
             backend = _backend(settings, settings.session_bytes // processes)
-            app = make_app(backend, open_access(settings), counts=counts)
+            app = make_app(backend, open_access(settings), counts=counts, armour=armour(settings))
             serve(app, listeners[number], announce=announce if number == 0 else lambda url: None)
 
         run_together(listeners, work, ended=lambda pid: forget_process(pid, counts))

@@ -287,7 +287,7 @@ def make_world(  # noqa: PLR0913 - parts of a world
     ask: Callable[[Session, str, str | None], Answer] | None = None,
     cache_url: str = "memory:",
     refresh_seconds: float = 0.0,
-    **options: int,
+    **options: Any,
 ) -> ApiWorld:
     """A lake with both merchants in `folder` and the application on top, not yet listening.
 

@@ -8,35 +8,48 @@ Parsing and validating take several times as long as executing. What is too larg
 before a resolver runs.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
+    DefinitionNode,
     DocumentNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    Visitor,
     parse,
     validate,
+    visit,
 )
 
+from mercurios.api.access import ROLES
 from mercurios.api.access.roles import Need, needs_of
 from mercurios.errors import BadRequest
+
+_DIGITS = 100
 
 
 @dataclass(frozen=True)
 class DocumentLimits:
-    """What a document may be; `fields` are counted with fragments written out."""
+    """What a document may be; `fields` are counted with fragments written out, the rest as it is written."""
 
     bytes: int = 100_000
-    tokens: int = 10_000
+    tokens: int = 1_000  # to parse more takes longer than to answer
     depth: int = 16  # the usual introspection query has 13
+    definitions: int = 60
+    aliases: int = 60
+    directives: int = 60
     root_fields: int = 50
     fields: int = 500
 
@@ -69,11 +82,13 @@ class Documents:
         schema: GraphQLSchema,
         limits: DocumentLimits = DocumentLimits(),
         *,
+        introspection: str = "viewer",
         capacity_characters: int = 500_000,
         on_look: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._schema = schema
         self._limits = limits
+        self._introspection = introspection
         self._capacity_characters = capacity_characters
         self._on_look = on_look
         self._lock = threading.Lock()
@@ -104,10 +119,12 @@ class Documents:
         except GraphQLError as error:
             raise InvalidDocument([error]) from error
         _Scales(document, self._limits).check()
+        visit(document, look := _Look())
         errors = validate(self._schema, document, max_errors=10)
         if errors:
             raise InvalidDocument(errors)
-        return Prepared(document, _operation(document), needs_of(self._schema, document))
+        needs = (*needs_of(self._schema, document), *_introspection_needs(look.names, self._introspection))
+        return Prepared(document, _operation(document), needs)
 
     def _keep(self, source: str, prepared: Prepared) -> None:
         if len(source) > self._capacity_characters // 10:
@@ -136,23 +153,32 @@ class _Scales:
     def __init__(self, document: DocumentNode, limits: DocumentLimits) -> None:
         self._limits = limits
         self._operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        self._definitions = document.definitions
+        self._aliases = 0
+        self._directives = sum(map(_directives, document.definitions))
         fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
         self._fragments = {node.name.value: node.selection_set for node in fragments}
         self._weights: dict[str, _Weight] = {}
 
     def check(self) -> None:
         limits = self._limits
+        _at_most("definitions long", len(self._definitions), limits.definitions)
         weights = [self._weigh(operation.selection_set, 0) for operation in self._operations]
+        unused = [self._fragment(name, 0) for name in self._fragments if name not in self._weights]
         _at_most("levels deep", max((weight.depth for weight in weights), default=0), limits.depth)
         _at_most("root fields wide", max((weight.width for weight in weights), default=0), limits.root_fields)
-        _at_most("fields large", sum(weight.fields for weight in weights), limits.fields)
+        _at_most("fields large", sum(weight.fields for weight in (*weights, *unused)), limits.fields)
+        _at_most("aliases rich", self._aliases, limits.aliases)
+        _at_most("directives rich", self._directives, limits.directives)
 
     def _weigh(self, selections: SelectionSetNode | None, nesting: int) -> _Weight:
         # Fragments may nest without adding a level of fields, so the nesting itself is bounded as well.
         _at_most("selections nested", nesting, 3 * self._limits.depth)
         depth = width = fields = 0
         for node in selections.selections if selections else ():
+            self._directives += len(node.directives)
             if isinstance(node, FieldNode):
+                self._aliases += node.alias is not None
                 below = self._weigh(node.selection_set, nesting + 1)
                 weight = _Weight(below.depth + 1, 1, below.fields + 1)
             elif isinstance(node, FragmentSpreadNode):
@@ -167,6 +193,37 @@ class _Scales:
             self._weights[name] = _Weight()  # met again while being weighed: a cycle, which validation reports
             self._weights[name] = self._weigh(self._fragments.get(name), nesting)
         return self._weights[name]
+
+
+def _directives(node: DefinitionNode) -> int:
+    """Those of a definition itself and of its variables."""
+    variables = getattr(node, "variable_definitions", None) or ()
+    return sum(len(one.directives or ()) for one in (node, *variables) if hasattr(one, "directives"))
+
+
+class _Look(Visitor):
+    """Looks at every field's name and every number; raises BadRequest for numbers that no field can take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        self.names.add(node.name.value)
+
+    def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
+        _at_most("digits in one number", len(node.value), _DIGITS)
+
+    def enter_float_value(self, node: FloatValueNode, *_: Any) -> None:
+        _at_most("digits in one number", len(node.value), _DIGITS)
+        if not math.isfinite(float(node.value)):
+            raise BadRequest("a number of the document is too large; expected less than 1e308")
+
+
+def _introspection_needs(names: set[str], role: str) -> tuple[Need, ...]:
+    """A need for each field that tells the schema, wherever in the document it is."""
+    told = () if role == ROLES[0] else ("__schema", "__type")
+    return tuple(Need(f"Query.{name}", role) for name in told if name in names)
 
 
 def _at_most(what: str, got: int, limit: int) -> None:

@@ -14,13 +14,17 @@ import orjson
 from graphql import ExecutionResult, execute_sync
 
 from mercurios.api.access import Identity
+from mercurios.api.access.limits import QueryBudget
 from mercurios.api.access.roles import permit
+from mercurios.api.armour import USUAL, Armour
 from mercurios.api.backend import Backend
+from mercurios.api.costs import charge_at_most, cost_of
 from mercurios.api.documents import Documents, InvalidDocument, Prepared
 from mercurios.api.faults import Presented, present, refusal
+from mercurios.api.persisted import KnownDocuments
 from mercurios.api.resolvers import Asker, load_schema
 from mercurios.api.telemetry import Telemetry
-from mercurios.errors import BadRequest, Forbidden, MercuriosError
+from mercurios.errors import BadRequest, DocumentNotAllowed, Forbidden, MercuriosError, RateLimited
 from mercurios.lake import Release
 
 
@@ -28,7 +32,8 @@ from mercurios.lake import Release
 class Reply:
     """What goes back: HTTP status, JSON, and for counters and audit log what was asked and how it ended.
 
-    code: of the first error. source: the document as it came. read: the release that was read, if one was.
+    code: of the first error. source: the document as it came. read: the release that was read, if one was. cost: points
+    it cost; a kept answer costs none. retry_seconds: when to come back.
     """
 
     status: int
@@ -38,6 +43,8 @@ class Reply:
     code: str | None = None
     source: str = ""
     read: Release | None = None
+    cost: int = 0
+    retry_seconds: int | None = None
 
     @property
     def release(self) -> str | None:
@@ -54,18 +61,25 @@ class Call:
     operation_name: str | None
 
     @classmethod
-    def parse(cls, body: bytes) -> "Call":
-        """Read a JSON object with `query`, `variables` and `operationName`; raises BadRequest."""
+    def parse(cls, body: bytes, known: KnownDocuments) -> "Call":
+        """Read a JSON object with `query` or `documentId`, `variables` and `operationName`; raises BadRequest.
+
+        Several requests in one array are refused: over one connection they are as fast one by one.
+        """
         try:
             content = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise BadRequest("the body is no JSON; expected an object with `query`, and `variables` if any") from error
-        if not isinstance(content, dict) or not isinstance(content.get("query"), str):
-            raise BadRequest("expected one JSON object with the document as a string in `query`")
+        if not isinstance(content, dict) or not isinstance(content.get("query", content.get("documentId")), str):
+            raise BadRequest("expected one JSON object with the document as a string in `query`, or its `documentId`")
+        if "query" in content and "documentId" in content:
+            raise BadRequest("expected `query` or `documentId`, got both")
         variables, name = content.get("variables"), content.get("operationName")
         if not isinstance(variables, dict | None) or not isinstance(name, str | None):
             raise BadRequest("expected an object in `variables` and a string in `operationName`, or null")
-        return cls(content["query"], variables or {}, name or None)
+        source = content["query"] if "query" in content else known.source(content["documentId"])
+        known.permit(source)
+        return cls(source, variables or {}, name or None)
 
 
 @dataclass(frozen=True)
@@ -79,10 +93,14 @@ class Request:
 class GraphQL:
     """The schema with its documents, ready to answer from many threads."""
 
-    def __init__(self, backend: Backend, telemetry: Telemetry) -> None:
+    def __init__(self, backend: Backend, telemetry: Telemetry, armour: Armour = USUAL) -> None:
         self._backend = backend
+        self._armour = armour
+        self._telemetry = telemetry
         self._schema = load_schema()
-        self._documents = Documents(self._schema, on_look=telemetry.count_document)
+        self._documents = Documents(self._schema, introspection=armour.introspection, on_look=telemetry.count_document)
+        self._known = KnownDocuments.read(armour.allow_list)
+        self._budget = QueryBudget(armour.tenant_points)
 
     def answer(self, body: bytes, identity: Identity, *, request_id: str) -> Reply:
         """Answer one request; every error is in the reply."""
@@ -92,7 +110,9 @@ class GraphQL:
     def read(self, body: bytes, *, request_id: str) -> Request | Reply:
         """Parse and check one request; what cannot be executed is answered."""
         try:
-            call = Call.parse(body)
+            call = Call.parse(body, self._known)
+        except DocumentNotAllowed as error:
+            return _refused(403, error, "forbidden")
         except BadRequest as error:
             return _refused(400, error, "malformed")
         try:
@@ -113,6 +133,13 @@ class GraphQL:
             permit(identity, prepared.needs)
         except Forbidden as error:
             return replace(_refused(403, error, "forbidden"), operation=prepared.operation)
+        try:
+            cost = self._charge(request, identity)
+        except BadRequest as error:
+            return replace(_refused(200, error, "error"), operation=prepared.operation)
+        except RateLimited as error:
+            limited = _refused(429, error, "limited")
+            return replace(limited, operation=prepared.operation, retry_seconds=error.seconds)
         asker = Asker(identity, self._backend)
         result = execute_sync(
             self._schema,
@@ -122,7 +149,16 @@ class GraphQL:
             operation_name=call.operation_name,
         )
         errors = [present(error, request_id=request_id) for error in result.errors or ()]
-        return replace(_reply(result, errors, prepared.operation), read=asker.release_read)
+        return replace(_reply(result, errors, prepared.operation), read=asker.release_read, cost=cost)
+
+    def _charge(self, request: Request, identity: Identity) -> int:
+        """What the request costs, once it is paid for; raises BadRequest or RateLimited above what may be spent."""
+        call = request.call
+        cost = cost_of(self._schema, request.prepared.document, call.operation_name, call.variables)
+        charge_at_most(cost, self._armour.request_points)
+        self._budget.spend(identity.tenant, cost)
+        self._telemetry.count_cost(cost)
+        return cost
 
 
 def _refused(status: int, error: MercuriosError, outcome: str) -> Reply:

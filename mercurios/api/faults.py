@@ -22,11 +22,12 @@ from mercurios.errors import (
     NoChampion,
     NoRelease,
     RetrievalError,
+    Timeout,
 )
 
 _LONGEST = 500
 _LOG = structlog.get_logger(__name__)
-SHOWN = (AccessError, BadRequest, JournalError, MetricError, NoChampion, NoRelease, RetrievalError)
+SHOWN = (AccessError, BadRequest, JournalError, MetricError, NoChampion, NoRelease, RetrievalError, Timeout)
 """Whose messages an asker may read: they speak of the question, never of the machine or of somebody else's data."""
 
 

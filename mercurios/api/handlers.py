@@ -1,6 +1,7 @@
 """HTTP: who may ask, how large a request may be, and what headers an answer carries."""
 
 import asyncio
+import re
 import time
 import uuid
 from asyncio import Future
@@ -39,6 +40,10 @@ _STATUS: Mapping[type[AccessError], int] = {
     AccessUnavailable: 503,
 }
 _OUTCOME = {401: "refused", 403: "forbidden", 429: "limited", 503: "busy"}
+_JSON = "application/json"
+_IS_JSON = re.compile(r'application/json\s*(;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+"""Of a caller that names its requests itself; anything else gets a name of ours."""
 _HEADERS = {
     "Content-Type": "application/json; charset=UTF-8",
     "Cache-Control": "no-store",
@@ -52,19 +57,22 @@ _HEADERS = {
 class Handler(RequestHandler):
     """What every answer has in common: headers that give nothing away, and errors as JSON."""
 
-    SUPPORTED_METHODS = ("GET", "POST")
+    SUPPORTED_METHODS = ("GET", "POST", "OPTIONS")
     service: Service
 
     def initialize(self, service: Service) -> None:
         """Bind what answers; Tornado calls it first."""
         self.service = service
-        self.request_id = uuid.uuid4().hex
+        told = self.request.headers.get("X-Request-Id", "")
+        self.request_id = told if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
 
     def set_default_headers(self) -> None:
         """Also runs before `initialize` and after an error wiped the headers."""
         self.clear_header("Server")
         for name, value in _HEADERS.items():
             self.set_header(name, value)
+        if self.request.protocol == "https":
+            self.set_header("Strict-Transport-Security", "max-age=31536000")
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """Answer an error that Tornado met: a wrong path or method, or a fault of ours."""
@@ -149,11 +157,38 @@ class GraphQLHandler(Handler):
     async def prepare(self) -> None:
         """Judge the headers. A refusal is kept until the body has passed, or the client might never read it."""
         self.set_header("X-Request-Id", self.request_id)
+        self._allow_origin()
+        if self.request.method == "OPTIONS":
+            return
         try:
             self.identity = await self.service.identify(self.request.headers.get_list("Authorization"))
             self.service.access.limits.admit(self.identity)
         except AccessError as error:
             self.refused = (_STATUS[type(error)], error)
+            return
+        kind = self.request.headers.get("Content-Type", _JSON)
+        if not _IS_JSON.fullmatch(kind):
+            self.refused = (415, BadRequest(f"Content-Type {kind[:80]!r}: expected {_JSON}, in UTF-8"))
+
+    def _allow_origin(self) -> None:
+        """Let a page elsewhere read the answer if its origin is listed; none is unless it was set."""
+        if not self.service.armour.origins:
+            return
+        self.set_header("Vary", "Origin")
+        origin = self.request.headers.get("Origin", "")
+        if origin in self.service.armour.origins:
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Expose-Headers", "X-Request-Id, X-Query-Cost, Retry-After")
+
+    def options(self) -> None:
+        """Answer a browser that asks on behalf of a page elsewhere whether it may."""
+        if "Access-Control-Allow-Origin" not in self._headers:
+            raise HTTPError(405)
+        self.set_header("Access-Control-Allow-Methods", "POST")
+        self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id")
+        self.set_header("Access-Control-Max-Age", "600")
+        self.set_status(204)
+        self.finish()
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece of the body unless the request is refused already."""
@@ -176,6 +211,9 @@ class GraphQLHandler(Handler):
             return
         self.reply = await self.service.answer(b"".join(self.chunks), self.identity, request_id=self.request_id)
         self.set_status(self.reply.status)
+        self.set_header("X-Query-Cost", str(self.reply.cost))
+        if self.reply.retry_seconds is not None:
+            self.set_header("Retry-After", str(self.reply.retry_seconds))
         self.finish(self.reply.body)
 
     def _refuse(self, status: int, error: MercuriosError) -> None:

@@ -20,6 +20,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from mercurios.api.access import Access
+from mercurios.api.armour import USUAL, Armour
 from mercurios.api.backend import Backend
 from mercurios.api.handlers import DRAINED_BYTES, GraphQLHandler, Health, Metrics, PageFile, Unknown
 from mercurios.api.service import Service
@@ -48,11 +49,17 @@ class Api(Application):
         )
 
 
-def make_app(
-    backend: Backend, access: Access, *, threads: int = 8, max_waiting: int = 200, counts: Path | None = None
+def make_app(  # noqa: PLR0913 - parts of a service
+    backend: Backend,
+    access: Access,
+    *,
+    threads: int = 8,
+    max_waiting: int = 200,
+    counts: Path | None = None,
+    armour: Armour = USUAL,
 ) -> Api:
     """Make the application; see `Service`."""
-    return Api(Service(backend, access, threads=threads, max_waiting=max_waiting, counts=counts))
+    return Api(Service(backend, access, threads=threads, max_waiting=max_waiting, counts=counts, armour=armour))
 
 
 def make_server(app: Api) -> HTTPServer:

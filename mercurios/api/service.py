@@ -14,11 +14,13 @@ from typing import TypeVar
 import structlog
 
 from mercurios.api.access import Access, Identity
+from mercurios.api.armour import USUAL, Armour
 from mercurios.api.backend import Backend
 from mercurios.api.execution import GraphQL, Reply, Request
 from mercurios.api.popular import Popular
 from mercurios.api.responses import Question, Responses, question_of
 from mercurios.api.telemetry import Telemetry
+from mercurios.deadlines import Deadline, watch
 from mercurios.errors import LakeError, NoRelease, Unauthenticated
 from mercurios.metrics import MetricQuery
 
@@ -35,7 +37,7 @@ class Service:
     turned away. counts: folder where several processes count together, see `Telemetry`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - parts of a service
         self,
         backend: Backend,
         access: Access,
@@ -43,13 +45,15 @@ class Service:
         threads: int = 8,
         max_waiting: int = 200,
         counts: Path | None = None,
+        armour: Armour = USUAL,
     ) -> None:
+        self.armour = armour
         self._backend = backend
         self.access = access
         self._max_waiting = max_waiting
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="api")
         self.telemetry = Telemetry(backend.sessions, shared=counts)
-        self._graphql = GraphQL(backend, self.telemetry)
+        self._graphql = GraphQL(backend, self.telemetry, armour)
         self._responses = Responses(backend.cache, access.secret)
         self.popular = Popular(backend.cache, access.secret)
         self._flights: dict[tuple[str, str, str], asyncio.Future[Reply]] = {}
@@ -149,7 +153,11 @@ class Service:
             return None  # whoever executes meets it again, and answers with it
 
     def _on_worker(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        return asyncio.get_running_loop().run_in_executor(self._workers, work)
+        """Do the work on a thread, and stop it when its time is up."""
+        deadline = Deadline(self.armour.deadline_seconds)
+        future = asyncio.get_running_loop().run_in_executor(self._workers, deadline.run, work)
+        watch(deadline, future)
+        return future
 
     async def keep_counting(self) -> None:
         """Write down now and then what is asked most; runs until it is cancelled."""

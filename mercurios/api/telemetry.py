@@ -45,6 +45,7 @@ class Telemetry:
         self._seconds = Histogram(
             "mercurios_api_seconds", "Seconds to answer.", ["operation"], buckets=_BUCKETS, registry=own
         )
+        self._points = Counter("mercurios_api_cost_points", "Points of answers that were worked out.", registry=own)
         self._cache = Counter("mercurios_api_cache", "Looks for a kept answer.", ["result"], registry=own)
         self._documents = Counter("mercurios_api_documents", "Looks into the document cache", ["result"], registry=own)
         self._open = Gauge(
@@ -67,6 +68,10 @@ class Telemetry:
     def count_cache(self, result: str) -> None:
         """An answer was looked for: `hit`, `joined` (of somebody who asked the same just before) or `miss`."""
         self._cache.labels(result).inc()
+
+    def count_cost(self, points: int) -> None:
+        """An answer is worked out, for so many points."""
+        self._points.inc(points)
 
     def count_document(self, result: str) -> None:
         """The document cache was asked: `hit` or `miss`."""

@@ -5,9 +5,13 @@
 
 In any t seconds a tenant is let in at most burst + per_second * t times, and no single identity takes more than half of
 that. Counted in one process: several processes let in as many times more. Called from the event loop alone.
+
+    budget = QueryBudget(per_minute=600_000)
+    budget.spend(identity.tenant, 120)          # points; raises RateLimited
 """
 
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -42,3 +46,28 @@ class RateLimits:
             self._buckets.popitem(last=False)
         if level < 1:
             raise RateLimited("too many requests; wait as long as Retry-After says", math.ceil((1 - level) / rate))
+
+
+class QueryBudget:
+    """Points that each tenant may spend in a minute, of answers that are worked out; safe to use from many threads."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def spend(self, tenant: str, points: int) -> None:
+        """Take the points; raises RateLimited, and takes nothing, when they are not there."""
+        rate = self._per_minute / 60
+        with self._lock:
+            now = self._clock()
+            left, at = self._left.pop(tenant, (float(self._per_minute), now))
+            left = min(self._per_minute, left + (now - at) * rate)
+            lacking = points - left
+            self._left[tenant] = (left if lacking > 0 else -lacking, now)
+            if len(self._left) > _KEPT:
+                self._left.popitem(last=False)
+        if lacking > 0:
+            message = f"{self._per_minute:,} points a minute are spent; wait as long as Retry-After says"
+            raise RateLimited(message, math.ceil(lacking / rate))
