@@ -25,6 +25,7 @@ from mercurios.api.access import ROLES, Identity
 from mercurios.api.access.tokens import issue
 from mercurios.api.documents import Documents, Prepared
 from mercurios.api.execution import Call, GraphQL, Reply, Request
+from mercurios.api.persisted import KnownDocuments
 from mercurios.api.popular import Popular, warm
 from mercurios.api.resolvers import load_schema
 from mercurios.api.responses import KINDS, Question, Responses, question_of
@@ -84,7 +85,7 @@ def test_the_order_of_variables_does_not_matter_and_their_values_do() -> None:
 def test_a_normalised_request_asks_the_same() -> None:
     for source in (METRICS, "{ tenant { ...T } } fragment T on Tenant { name }"):
         found = asked(source, n=["units"])
-        assert asked(Call.parse(found.body).source, n=["units"]).body == found.body
+        assert asked(Call.parse(found.body, KnownDocuments(())).source, n=["units"]).body == found.body
 
 
 @pytest.mark.parametrize(

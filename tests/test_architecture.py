@@ -17,7 +17,7 @@ from mercurios.sources.contracts import CONTRACTS, OnDrift, contract
 # Each line may import the lines above it, and modules of its own line only within the same package.
 LAYERS = (
     ("errors", "tables", "progress", "logs"),
-    ("secrets",),
+    ("secrets", "deadlines"),
     ("tenancy", "config"),
     ("sources", "warehouse", "account", "lake", "storage", "cache", "journal", "registry", "transformation", "charts"),
     ("fivetran", "quality"),
