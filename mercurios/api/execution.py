@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from graphql import ExecutionResult, execute_sync
+from structlog.contextvars import bound_contextvars
 
 from mercurios.api.access import Identity
 from mercurios.api.access.limits import QueryBudget
@@ -125,7 +126,8 @@ class GraphQL:
 
     def execute(self, request: Request, identity: Identity, *, request_id: str) -> Reply:
         """Execute one request, if the role may; every error is in the reply."""
-        return replace(self._execute(request, identity, request_id), source=request.call.source)
+        with bound_contextvars(request_id=request_id):  # every line that is logged meanwhile names the request
+            return replace(self._execute(request, identity, request_id), source=request.call.source)
 
     def _execute(self, request: Request, identity: Identity, request_id: str) -> Reply:
         call, prepared = request.call, request.prepared
