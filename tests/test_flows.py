@@ -254,7 +254,7 @@ def test_the_api_lists_what_the_marts_hold(world: World, tenant: str) -> None:
         Seals(wiring.token_secret()),
         lambda name: directory.get(name).sla,
     )
-    asker = Asker(Identity(tenant, "admin"), backend, lambda _: None)
+    asker = Asker(Identity(tenant, "admin"), backend)
     document = """{
         sales(first: 1000) { totalCount nodes { id soldOn revenue cost customerNumber isReturn } }
         branches { totalCount nodes { number name isActive } } categories { totalCount nodes { number name path } }

@@ -98,7 +98,8 @@ def session(
     who = pl.DataFrame({"currency": ["EUR"], "time_zone": ["Europe/Berlin"], "locale": ["de"]})
     dates = pl.DataFrame({"day": [date(2024, 5, 1), date(2024, 5, 2)], "holiday": ["Tag der Arbeit", None]})
     tables = {"mart_sales_daily": sales, "fct_sale_lines": receipts, "dim_tenants": who, "dim_dates": dates}
-    release = replace(release, tables=tuple(ReleaseTable(name, 1, rows.height, "") for name, rows in more.items()))
+    told = [ReleaseTable(name, 1, rows.height, "") for name, rows in more.items()]
+    release = replace(release, tables=(*release.tables, *told))
     for name, rows in {**tables, **more}.items():
         connection.register("incoming", rows.to_arrow())
         connection.execute(f"create table marts.{name} as from incoming")
