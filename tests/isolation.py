@@ -34,6 +34,7 @@ from mercurios.jobs.ingest.tables import INGEST_TABLES
 from mercurios.jobs.onboard import findings
 from mercurios.jobs.quarantine import count_open, quarantined
 from mercurios.jobs.query import ask
+from mercurios.journal import Journals
 from mercurios.metrics import SemanticLayer
 from mercurios.registry import CHAMPION, Registry, SavedModel
 from mercurios.release_files import ReleaseFiles, index_name
@@ -156,7 +157,10 @@ class Isolated:
     said: list[str] = field(default_factory=list)
 
     def renew(self) -> None:
-        """Publish a release, so that nothing that was opened or kept before is used any more."""
+        """Publish a release, so that nothing that was opened or kept before is used any more; forget what was told."""
+        journals = Journals.open(f"sqlite:///{self.folder}/journal.db")
+        for name in MARKS:
+            journals.of(name).forget()
         release = self.api.lake.publish({}, as_of=AS_OF)
         self.sessions = {name: open_session(self.api.lake.reader(name, release)) for name in MARKS}
 
